@@ -1,0 +1,93 @@
+/* An HTTP/1.1 server on the loop: h2o behind a guard of our own. The guard reads the first head of a connection itself
+ * and refuses what h2o would let pass: a head too large (431), too slow (408), with two Content-Lengths or one beside
+ * Transfer-Encoding (400), or the HTTP/2 preface (400). Later heads of a kept-alive connection are checked when their
+ * request arrives. HTTP/2 is off in every form. Both programs serve their endpoints through it. */
+#ifndef TIDEGATE_COMMON_HTTP_SERVER_H
+#define TIDEGATE_COMMON_HTTP_SERVER_H
+
+#include "common/buf.h"
+#include "common/loop.h"
+
+struct http_server;
+
+/* One row of a program's table of endpoints. */
+struct http_route {
+    const char *method; /* "GET" also answers HEAD */
+    const char *path;   /* exact; with a last '*' a prefix */
+    /* Must answer now or later by one of the http_reply functions, exactly once. */
+    void (*on_request)(struct http_server *s, h2o_req_t *req);
+};
+
+enum http_refusal {
+    HTTP_REFUSED_HEAD_SIZE, /* 431 */
+    HTTP_REFUSED_HEAD_SLOW, /* 408 */
+    HTTP_REFUSED_FRAMING,   /* 400: Content-Length twice or beside Transfer-Encoding */
+    HTTP_REFUSED_HTTP2,     /* 400: the preface of HTTP/2 */
+    HTTP_REFUSED_PATH,      /* 404 */
+    HTTP_REFUSED_METHOD,    /* 405 */
+    HTTP_REFUSED_SOCKETS,   /* 503: too many sockets in this process */
+    HTTP_REFUSED_COUNT
+};
+
+struct http_server_conf {
+    const char *host; /* address to listen on */
+    uint16_t port;    /* 0: the system chooses (see http_server.port) */
+    bool reuse_port;
+    const struct http_route *routes; /* *borrowed* for the server's life */
+    size_t route_count;
+    size_t head_max;          /* bytes of a request head */
+    uint64_t head_timeout_ms; /* for the head, and for an idle kept-alive connection */
+    size_t body_max;          /* bytes; larger bodies get 413 */
+    size_t sockets_max;       /* connections at once in this server */
+    void *app;                /* the program's own */
+    void (*on_refused)(struct http_server *s, enum http_refusal why); /* may be NULL: for counters */
+    /* Headers added to every reply of on_request (CORS); may be NULL. */
+    void (*on_reply_headers)(struct http_server *s, h2o_req_t *req);
+};
+
+struct http_server {
+    struct http_server_conf conf;
+    struct loop *loop;
+    h2o_globalconf_t global;
+    h2o_context_t ctx;
+    h2o_accept_ctx_t accept;
+    h2o_socket_t *listener;
+    uint16_t port;
+    size_t sockets;    /* open now, upgraded ones too */
+    struct list heads; /* connections whose first head is awaited, oldest first */
+    struct timer head_timer;
+    bool paused; /* out of descriptors: accepting again after a moment */
+    struct timer resume_timer;
+};
+
+/* Listens. Returns 0, or -1 with *why (owned) a sentence that names address, port and reason. */
+int http_server_start(struct http_server *s, struct loop *l, const struct http_server_conf *conf, char **why);
+/* Stops listening; connections live on, answers get "Connection: close". */
+void http_server_stop_listening(struct http_server *s);
+/* After http_server_stop_listening: closes heads awaited and frees; connections still in h2o are cut. */
+void http_server_release(struct http_server *s);
+
+struct slice http_path(const h2o_req_t *req); /* normalised, without the query */
+struct slice http_method(const h2o_req_t *req);
+/* The value of a query parameter, percent-decoded ('+' stays '+') into req's pool; p NULL: absent. *Malformed* escapes
+ * or a NUL make it absent with *bad set when bad is not NULL. */
+struct slice http_query(h2o_req_t *req, const char *name, bool *bad);
+/* A header's value; p NULL: absent. name is lower case. */
+struct slice http_header(const h2o_req_t *req, const char *name);
+struct slice http_body(const h2o_req_t *req);
+/* Every error of ours has the same body: {"error":{"code":…,"message":…}}. */
+void http_reply_error(h2o_req_t *req, int status, const char *code, const char *message);
+void http_reply_json(h2o_req_t *req, int status, struct slice json);
+/* type is a literal (it is not copied); the body is copied. */
+void http_reply(h2o_req_t *req, int status, const char *type, struct slice body);
+const char *http_reason(int status);
+/* Adds a header to the answer; name and value are copied. name is lower case. */
+void http_add_header(h2o_req_t *req, const char *name, struct slice value);
+
+/* For answers that come later: a token that survives the request. http_pending_new is called in on_request;
+ * http_pending_take returns the request, or NULL when the client has gone meanwhile, and releases the token. */
+struct http_pending;
+struct http_pending *http_pending_new(h2o_req_t *req);
+h2o_req_t *http_pending_take(struct http_pending *p);
+
+#endif

@@ -1,0 +1,64 @@
+/* One TCP connection to one Redis server, on the loop: connects, authenticates, reconnects for ever with jittered
+ * backoff (50 ms to 2 s), gathers output and writes it once a turn, and drops a connection that has been silent for
+ * 3 s although it was asked to PING. What arrives is given to a reader: redis_commands.h (replies in order) or
+ * redis_subscriber.h (pushed messages). */
+#ifndef TIDEGATE_COMMON_REDIS_LINK_H
+#define TIDEGATE_COMMON_REDIS_LINK_H
+
+#include "common/buf.h"
+#include "common/endpoint.h"
+#include "common/loop.h"
+
+struct redis_link;
+
+/* The half that understands what arrives. */
+struct redis_link_ops {
+    /* Connected and authenticated: queue commands now. */
+    void (*on_up)(struct redis_link *link);
+    /* The connection is gone (never called unless on_up was); what was sent may or may not have been carried out.
+     * The link reconnects by itself. */
+    void (*on_down)(struct redis_link *link, const char *reason);
+    /* Bytes arrived: returns how many were used up, or -1 when they are not RESP (the link reconnects). The bytes may
+     * be changed in place. */
+    ssize_t (*on_bytes)(struct redis_link *link, char *bytes, size_t n);
+};
+
+enum redis_link_state { REDIS_LINK_DOWN, REDIS_LINK_CONNECTING, REDIS_LINK_GREETING, REDIS_LINK_UP };
+
+struct redis_link {
+    struct loop *loop;
+    const struct endpoint *endpoint;
+    const struct redis_link_ops *ops;
+    char *label; /* host:port for logs */
+    enum redis_link_state state;
+    bool asked;        /* a PING is out */
+    bool failed_once;  /* this outage was logged */
+    unsigned attempt;  /* connects since the last success */
+    unsigned greeting; /* replies of AUTH, SELECT, CLIENT SETNAME still to come */
+    h2o_socket_t *sock;
+    struct buf out, in_flight;
+    struct timer timer; /* connect deadline, backoff or watchdog, by state */
+    struct turn_hook flush;
+    uint64_t heard_ms; /* when bytes last came */
+    void *resolving;   /* h2o's lookup under way, or NULL */
+};
+
+/* *Borrows* endpoint for the link's life. Starts connecting at the next turn. */
+void redis_link_init(struct redis_link *link, struct loop *l, const struct endpoint *endpoint,
+                     const struct redis_link_ops *ops);
+/* Closes without on_down. */
+void redis_link_release(struct redis_link *link);
+
+static inline bool redis_link_is_up(const struct redis_link *link)
+{
+    return link->state == REDIS_LINK_UP;
+}
+
+/* Appends one command in RESP to the output of this turn. Only while up (a command queued otherwise is a bug). */
+void redis_link_command(struct redis_link *link, const struct slice *argv, size_t argc);
+/* Bytes queued or in flight to the socket: for back-pressure. */
+size_t redis_link_unsent(const struct redis_link *link);
+/* Gives up the connection, as if it had broken: on_down follows at once. */
+void redis_link_drop(struct redis_link *link, const char *reason);
+
+#endif
