@@ -1,0 +1,101 @@
+/* The outbox: a run of frames in an array that exists only while there are any. Frames leave at its head and are moved
+ * down when the tail meets the end, so pushing costs the same however long the queue. */
+#include "gateway/outbox.h"
+
+#include <stdlib.h>
+
+/* With its head, one 64 byte chunk of malloc's. */
+#define FIRST_CAP 4
+
+static struct outbox_queue *queue_resize(struct outbox_queue *q, uint32_t cap)
+{
+    q = xrealloc(q, sizeof(*q) + cap * sizeof(q->frames[0]));
+    q->cap = cap;
+    return q;
+}
+
+static struct outbox_queue *queue_new(void)
+{
+    struct outbox_queue *q = xmalloc(sizeof(*q) + FIRST_CAP * sizeof(q->frames[0]));
+    *q = (struct outbox_queue){.cap = FIRST_CAP};
+    return q;
+}
+
+/* The queue with a free place at its tail. */
+static struct outbox_queue *queue_with_room(struct outbox_queue *q)
+{
+    if (q == NULL)
+        return queue_new();
+    if (q->head + q->count < q->cap)
+        return q;
+    if (q->count > q->cap / 2)
+        return queue_resize(q, q->cap * 2);
+    memmove(q->frames, q->frames + q->head, q->count * sizeof(q->frames[0]));
+    q->head = 0;
+    return q;
+}
+
+enum outbox_result outbox_push(struct outbox *o, struct frame *f, size_t limit)
+{
+    size_t bytes = outbox_bytes(o);
+    if (f->size > limit || bytes > limit - f->size)
+        return OUTBOX_FULL;
+    struct outbox_queue *q = o->q = queue_with_room(o->q);
+    q->frames[q->head + q->count++] = frame_ref(f);
+    q->bytes += f->size;
+    return OUTBOX_OK;
+}
+
+size_t outbox_take(struct outbox *o, struct slice *iov, size_t max)
+{
+    struct outbox_queue *q = o->q;
+    if (q == NULL)
+        return 0;
+    assert(q->in_flight == 0);
+    size_t n = MIN(q->count, max);
+    for (size_t i = 0; i < n; i++)
+        iov[i] = frame_bytes(q->frames[q->head + i]);
+    q->in_flight = (uint32_t)n;
+    return n;
+}
+
+static void free_if_empty(struct outbox *o)
+{
+    if (o->q->count > 0)
+        return;
+    free(o->q);
+    o->q = NULL;
+}
+
+static void drop(struct outbox_queue *q, uint32_t at)
+{
+    q->bytes -= q->frames[at]->size;
+    q->count--;
+    frame_unref(q->frames[at]);
+}
+
+void outbox_written(struct outbox *o)
+{
+    struct outbox_queue *q = o->q;
+    if (q == NULL)
+        return;
+    for (; q->in_flight > 0; q->in_flight--)
+        drop(q, q->head++);
+    free_if_empty(o);
+}
+
+void outbox_drop_waiting(struct outbox *o)
+{
+    struct outbox_queue *q = o->q;
+    if (q == NULL)
+        return;
+    while (q->count > q->in_flight)
+        drop(q, q->head + q->count - 1);
+    free_if_empty(o);
+}
+
+void outbox_release(struct outbox *o)
+{
+    outbox_written(o);
+    outbox_drop_waiting(o);
+}
