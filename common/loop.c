@@ -61,7 +61,7 @@ void loop_init(struct loop *l)
     pthread_mutex_init(&l->inbox_lock, NULL);
     waker_init(&l->inbox_waker, l, deliver_posts);
     l->queue = h2o_multithread_create_queue(l->h2o);
-    h2o_multithread_register_receiver(l->queue, &l->resolver, h2o_hostinfo_receiver);
+    h2o_multithread_register_receiver(l->queue, &l->resolver, h2o_hostinfo_getaddr_receiver);
 }
 
 void loop_release(struct loop *l)

@@ -21,6 +21,8 @@ struct redis_link_ops {
     /* Bytes arrived: returns how many were used up, or -1 when they are not RESP (the link reconnects). The bytes may
      * be changed in place. */
     ssize_t (*on_bytes)(struct redis_link *link, char *bytes, size_t n);
+    /* The watchdog has just queued a PING: its answer will come through on_bytes. */
+    void (*on_ping)(struct redis_link *link);
 };
 
 enum redis_link_state { REDIS_LINK_DOWN, REDIS_LINK_CONNECTING, REDIS_LINK_GREETING, REDIS_LINK_UP };

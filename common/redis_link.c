@@ -1,0 +1,296 @@
+/* The life of one Redis connection: resolve, connect, greet (AUTH, SELECT, CLIENT SETNAME), up, and down again. Each
+ * state has one deadline, kept by the one timer. */
+#include "common/redis_link.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <netdb.h>
+#include <stdlib.h>
+
+#define CONNECT_DEADLINE_MS 2000
+#define BACKOFF_MIN_MS      50
+#define BACKOFF_MAX_MS      2000
+#define WATCHDOG_MS         1000 /* silent that long: PING */
+#define SILENCE_MAX_MS      3000 /* and that long: dropped */
+
+static void connect_now(struct redis_link *link);
+
+/* Full jitter over an exponential bound: many processes that lost one server must not return together. */
+static uint64_t backoff_ms(unsigned attempt)
+{
+    uint64_t bound = BACKOFF_MIN_MS;
+    while (attempt-- > 0 && bound < BACKOFF_MAX_MS)
+        bound *= 2;
+    if (bound > BACKOFF_MAX_MS)
+        bound = BACKOFF_MAX_MS;
+    return bound / 2 + (uint64_t)random() % (bound / 2 + 1);
+}
+
+static void close_socket(struct redis_link *link)
+{
+    if (link->resolving != NULL) {
+        h2o_hostinfo_getaddr_cancel(link->resolving);
+        link->resolving = NULL;
+    }
+    if (link->sock != NULL) {
+        h2o_socket_close(link->sock);
+        link->sock = NULL;
+    }
+    buf_clear(&link->out);
+    buf_clear(&link->in_flight);
+}
+
+static void go_down(struct redis_link *link, const char *reason)
+{
+    bool was_up = link->state == REDIS_LINK_UP;
+    close_socket(link);
+    link->state = REDIS_LINK_DOWN;
+    uint64_t wait = backoff_ms(link->attempt++);
+    timer_start(link->loop, &link->timer, wait);
+    if (was_up || !link->failed_once)
+        log_warn("redis_down", LOG_S("address", link->label), LOG_S("reason", reason), LOG_I("retry_ms", wait));
+    link->failed_once = true;
+    if (was_up)
+        link->ops->on_down(link, reason);
+}
+
+void redis_link_drop(struct redis_link *link, const char *reason)
+{
+    if (link->state != REDIS_LINK_DOWN)
+        go_down(link, reason);
+}
+
+static void go_up(struct redis_link *link)
+{
+    link->state = REDIS_LINK_UP;
+    link->attempt = 0;
+    link->failed_once = false;
+    link->asked = false;
+    timer_start(link->loop, &link->timer, WATCHDOG_MS);
+    log_info("redis_up", LOG_S("address", link->label));
+    link->ops->on_up(link);
+}
+
+/* The greeting's replies are single lines, "+OK" or "-ERR …". */
+static ssize_t read_greeting(struct redis_link *link, char *bytes, size_t n)
+{
+    size_t used = 0;
+    while (link->greeting > 0) {
+        char *end = memmem(bytes + used, n - used, "\r\n", 2);
+        if (end == NULL)
+            return (ssize_t)used;
+        *end = '\0';
+        if (bytes[used] == '-') {
+            log_error("redis_refused_greeting", LOG_S("address", link->label), LOG_S("reply", bytes + used + 1));
+            return -1;
+        }
+        used = (size_t)(end - bytes) + 2;
+        link->greeting--;
+    }
+    return (ssize_t)used;
+}
+
+static void on_readable(h2o_socket_t *sock, const char *err)
+{
+    struct redis_link *link = sock->data;
+    if (err != NULL) {
+        redis_link_drop(link, err);
+        return;
+    }
+    link->heard_ms = link->loop->now_ms;
+    link->asked = false;
+    if (link->state == REDIS_LINK_GREETING) {
+        ssize_t used = read_greeting(link, sock->input->bytes, sock->input->size);
+        if (used < 0) {
+            redis_link_drop(link, "greeting refused");
+            return;
+        }
+        h2o_buffer_consume(&sock->input, (size_t)used);
+        if (link->greeting > 0)
+            return;
+        go_up(link);
+    }
+    if (link->sock != sock || sock->input->size == 0)
+        return;
+    ssize_t used = link->ops->on_bytes(link, sock->input->bytes, sock->input->size);
+    if (link->sock != sock)
+        return; /* a callback dropped the link */
+    if (used < 0)
+        redis_link_drop(link, "malformed reply");
+    else
+        h2o_buffer_consume(&sock->input, (size_t)used);
+}
+
+static void append_command(struct buf *out, const struct slice *argv, size_t argc)
+{
+    buf_byte(out, '*');
+    buf_u64(out, argc);
+    for (size_t i = 0; i < argc; i++) {
+        buf_lit(out, "\r\n$");
+        buf_u64(out, argv[i].n);
+        buf_lit(out, "\r\n");
+        buf_append(out, argv[i]);
+    }
+    buf_lit(out, "\r\n");
+}
+
+void redis_link_command(struct redis_link *link, const struct slice *argv, size_t argc)
+{
+    assert(link->state == REDIS_LINK_UP || link->state == REDIS_LINK_GREETING);
+    append_command(&link->out, argv, argc);
+}
+
+size_t redis_link_unsent(const struct redis_link *link)
+{
+    return link->out.n + link->in_flight.n;
+}
+
+static void write_out(struct redis_link *link);
+
+static void on_written(h2o_socket_t *sock, const char *err)
+{
+    struct redis_link *link = sock->data;
+    if (err != NULL) {
+        redis_link_drop(link, err);
+        return;
+    }
+    buf_clear(&link->in_flight);
+    write_out(link);
+}
+
+static void write_out(struct redis_link *link)
+{
+    if (link->sock == NULL || link->out.n == 0 || h2o_socket_is_writing(link->sock))
+        return;
+    struct buf swap = link->in_flight;
+    link->in_flight = link->out;
+    link->out = swap;
+    h2o_iovec_t v = h2o_iovec_init(link->in_flight.p, link->in_flight.n);
+    h2o_socket_write(link->sock, &v, 1, on_written);
+}
+
+static bool on_turn(struct turn_hook *hook)
+{
+    struct redis_link *link = CONTAINER_OF(hook, struct redis_link, flush);
+    if (link->state != REDIS_LINK_CONNECTING)
+        write_out(link);
+    return false;
+}
+
+static void greet(struct redis_link *link)
+{
+    const struct endpoint *e = link->endpoint;
+    link->state = REDIS_LINK_GREETING;
+    link->greeting = 0;
+    if (e->password != NULL) {
+        struct slice auth[] = {SLICE("AUTH"), slice_of(e->user), slice_of(e->password)};
+        if (e->user == NULL)
+            auth[1] = auth[2];
+        redis_link_command(link, auth, e->user != NULL ? 3 : 2);
+        link->greeting++;
+    }
+    if (e->db != 0) {
+        char db[16];
+        snprintf(db, sizeof(db), "%u", e->db);
+        redis_link_command(link, (const struct slice[]){SLICE("SELECT"), slice_of(db)}, 2);
+        link->greeting++;
+    }
+    redis_link_command(link, (const struct slice[]){SLICE("CLIENT"), SLICE("SETNAME"), SLICE("tidegate")}, 3);
+    link->greeting++;
+}
+
+static void on_connected(h2o_socket_t *sock, const char *err)
+{
+    struct redis_link *link = sock->data;
+    if (err != NULL) {
+        redis_link_drop(link, err);
+        return;
+    }
+    link->heard_ms = link->loop->now_ms;
+    greet(link);
+    h2o_socket_read_start(sock, on_readable);
+}
+
+static void on_resolved(h2o_hostinfo_getaddr_req_t *req, const char *err, struct addrinfo *res, void *data)
+{
+    struct redis_link *link = data;
+    link->resolving = NULL;
+    if (err != NULL) {
+        redis_link_drop(link, err);
+        return;
+    }
+    struct addrinfo *chosen = h2o_hostinfo_select_one(res);
+    link->sock = h2o_socket_connect(link->loop->h2o, chosen->ai_addr, chosen->ai_addrlen, on_connected);
+    if (link->sock == NULL) {
+        redis_link_drop(link, "cannot open a socket");
+        return;
+    }
+    link->sock->data = link;
+}
+
+static void connect_now(struct redis_link *link)
+{
+    char port[8];
+    snprintf(port, sizeof(port), "%u", link->endpoint->port);
+    link->state = REDIS_LINK_CONNECTING;
+    timer_start(link->loop, &link->timer, CONNECT_DEADLINE_MS);
+    const char *host = link->endpoint->host;
+    link->resolving = h2o_hostinfo_getaddr(&link->loop->resolver, h2o_iovec_init(host, strlen(host)),
+                                           h2o_iovec_init(port, strlen(port)), AF_UNSPEC, SOCK_STREAM, IPPROTO_TCP,
+                                           AI_ADDRCONFIG | AI_NUMERICSERV, on_resolved, link);
+}
+
+static void watch(struct redis_link *link)
+{
+    uint64_t silent = link->loop->now_ms - link->heard_ms;
+    if (link->asked && silent >= SILENCE_MAX_MS) {
+        redis_link_drop(link, "silent");
+        return;
+    }
+    timer_start(link->loop, &link->timer, WATCHDOG_MS);
+    if (silent >= WATCHDOG_MS && !link->asked) {
+        link->asked = true;
+        redis_link_command(link, (const struct slice[]){SLICE("PING")}, 1);
+        link->ops->on_ping(link);
+    }
+}
+
+static void on_timer(struct timer *t)
+{
+    struct redis_link *link = CONTAINER_OF(t, struct redis_link, timer);
+    switch (link->state) {
+    case REDIS_LINK_DOWN:
+        connect_now(link);
+        break;
+    case REDIS_LINK_CONNECTING:
+        redis_link_drop(link, "connect timed out");
+        break;
+    case REDIS_LINK_GREETING:
+        redis_link_drop(link, "greeting timed out");
+        break;
+    case REDIS_LINK_UP:
+        watch(link);
+        break;
+    }
+}
+
+void redis_link_init(struct redis_link *link, struct loop *l, const struct endpoint *endpoint,
+                     const struct redis_link_ops *ops)
+{
+    *link = (struct redis_link){.loop = l, .endpoint = endpoint, .ops = ops, .label = endpoint_label(endpoint)};
+    timer_init(&link->timer, on_timer);
+    timer_start(l, &link->timer, 0);
+    loop_add_hook(l, &link->flush, on_turn);
+}
+
+void redis_link_release(struct redis_link *link)
+{
+    timer_stop(&link->timer);
+    list_remove(&link->flush.link);
+    close_socket(link);
+    buf_release(&link->out);
+    buf_release(&link->in_flight);
+    free(link->label);
+    link->label = NULL;
+    link->state = REDIS_LINK_DOWN;
+}
