@@ -75,7 +75,8 @@ struct slice http_query(h2o_req_t *req, const char *name, bool *bad);
 /* A header's value; p NULL: absent. name is lower case. */
 struct slice http_header(const h2o_req_t *req, const char *name);
 struct slice http_body(const h2o_req_t *req);
-/* Every error of ours has the same body: {"error":{"code":…,"message":…}}. */
+/* Every error of ours has the same body: {"error":{"code":…,"message":…}}. Both are literals of ours: ASCII that JSON
+ * need not escape. */
 void http_reply_error(h2o_req_t *req, int status, const char *code, const char *message);
 void http_reply_json(h2o_req_t *req, int status, struct slice json);
 /* type is a literal (it is not copied); the body is copied. */

@@ -1,0 +1,145 @@
+/* What handlers ask of a request, and the few forms of answer. */
+#include "common/endpoint.h"
+#include "common/http_server.h"
+
+struct slice http_path(const h2o_req_t *req)
+{
+    return slice_make(req->path_normalized.base, req->path_normalized.len);
+}
+
+struct slice http_method(const h2o_req_t *req)
+{
+    return slice_make(req->method.base, req->method.len);
+}
+
+struct slice http_body(const h2o_req_t *req)
+{
+    return slice_make(req->entity.base, req->entity.base != NULL ? req->entity.len : 0);
+}
+
+static struct slice decode_into_pool(h2o_req_t *req, struct slice value, bool *bad)
+{
+    char *text = h2o_mem_alloc_pool(&req->pool, value.n + 1);
+    int n = endpoint_percent_decode(value, text);
+    if (n < 0 || memchr(text, '\0', (size_t)n) != NULL) {
+        if (bad != NULL)
+            *bad = true;
+        return (struct slice){NULL, 0};
+    }
+    text[n] = '\0';
+    return slice_make(text, (size_t)n);
+}
+
+struct slice http_query(h2o_req_t *req, const char *name, bool *bad)
+{
+    if (req->query_at == SIZE_MAX)
+        return (struct slice){NULL, 0};
+    struct slice rest = slice_make(req->path.base + req->query_at + 1, req->path.len - req->query_at - 1);
+    while (rest.n > 0) {
+        struct slice value = slice_cut(&rest, '&');
+        struct slice key = slice_cut(&value, '=');
+        if (slice_eq(key, slice_of(name)))
+            return decode_into_pool(req, value, bad);
+    }
+    return (struct slice){NULL, 0};
+}
+
+struct slice http_header(const h2o_req_t *req, const char *name)
+{
+    ssize_t at = h2o_find_header_by_str(&req->headers, name, strlen(name), -1);
+    if (at < 0) {
+        const h2o_token_t *token = h2o_lookup_token(name, strlen(name));
+        at = token != NULL ? h2o_find_header(&req->headers, token, -1) : -1;
+    }
+    if (at < 0)
+        return (struct slice){NULL, 0};
+    const h2o_iovec_t *value = &req->headers.entries[at].value;
+    return slice_make(value->base, value->len);
+}
+
+void http_add_header(h2o_req_t *req, const char *name, struct slice value)
+{
+    h2o_iovec_t n = h2o_strdup(&req->pool, name, strlen(name));
+    h2o_iovec_t v = h2o_strdup(&req->pool, value.p, value.n);
+    h2o_add_header_by_str(&req->pool, &req->res.headers, n.base, n.len, 1, NULL, v.base, v.len);
+}
+
+const char *http_reason(int status)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } table[] = {{200, "OK"},
+                 {204, "No Content"},
+                 {301, "Moved Permanently"},
+                 {304, "Not Modified"},
+                 {400, "Bad Request"},
+                 {401, "Unauthorized"},
+                 {403, "Forbidden"},
+                 {404, "Not Found"},
+                 {405, "Method Not Allowed"},
+                 {408, "Request Timeout"},
+                 {413, "Payload Too Large"},
+                 {415, "Unsupported Media Type"},
+                 {426, "Upgrade Required"},
+                 {429, "Too Many Requests"},
+                 {431, "Request Header Fields Too Large"},
+                 {500, "Internal Server Error"},
+                 {503, "Service Unavailable"}};
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (table[i].status == status)
+            return table[i].reason;
+    BUG("no reason phrase for status %d", status);
+}
+
+void http_reply(h2o_req_t *req, int status, const char *type, struct slice body)
+{
+    req->res.status = status;
+    req->res.reason = http_reason(status);
+    req->res.content_length = body.n;
+    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, type, strlen(type));
+    h2o_send_inline(req, body.p != NULL ? body.p : "", body.n);
+}
+
+void http_reply_json(h2o_req_t *req, int status, struct slice json)
+{
+    http_reply(req, status, "application/json", json);
+}
+
+void http_reply_error(h2o_req_t *req, int status, const char *code, const char *message)
+{
+    struct buf b = {0};
+    buf_printf(&b, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}", code, message);
+    http_reply_json(req, status, buf_slice(&b));
+    buf_release(&b);
+}
+
+struct http_pending {
+    h2o_req_t *req;
+    struct http_pending **in_pool; /* cell in the request's pool that points back here */
+};
+
+static void on_request_gone(void *cell)
+{
+    struct http_pending *p = *(struct http_pending **)cell;
+    if (p != NULL)
+        p->req = NULL;
+}
+
+struct http_pending *http_pending_new(h2o_req_t *req)
+{
+    struct http_pending *p = xmalloc(sizeof(*p));
+    p->req = req;
+    p->in_pool = h2o_mem_alloc_shared(&req->pool, sizeof(*p->in_pool), on_request_gone);
+    *p->in_pool = p;
+    return p;
+}
+
+h2o_req_t *http_pending_take(struct http_pending *p)
+{
+    h2o_req_t *req = p->req;
+    if (req != NULL)
+        *p->in_pool = NULL;
+    free(p);
+    return req;
+}
