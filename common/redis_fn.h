@@ -1,0 +1,157 @@
+/* The function library that runs inside Redis (tg1.lua): how it is loaded, how its functions are called, what their
+ * answers mean. No I/O: arguments out, replies in.
+ *
+ * What the functions promise together:
+ * - A *pipe* is a name, random and never used again, whose calls are numbered 1, 2, 3, …. A call with another number
+ *   than the next is refused (REDIS_FN_PIPE), and only a call that succeeded moves the number on: so after one error in
+ *   a pipeline everything behind it is refused too, and order is kept. Then, and whenever the connection or the library
+ *   was new, the sender opens a new pipe from the first call that failed. Nodes forget pipes at a restart, when the
+ *   library is replaced, and when thousands of others were used since. The empty pipe is never refused.
+ * - Ids are the node's time in microseconds and strictly increase over the node. The first call of a pipe should be a
+ *   beat whose floor is the highest id known of that node: that holds across a clock stepped back, and a failover.
+ * - A bucket's marker, hash `tg:{tag}:b`: `epoch`, `since` (an id), and per part a watermark: the offset below which
+ *   everything for this bucket was applied. An append needs the marker, and its epoch.
+ * - An append is dropped as a duplicate if it stands at or below its part's last coordinates in the target's meta, or,
+ *   if the meta does not know the part, below the marker's watermark.
+ *
+ * A *part* is where a coordinate lies: `topic#generation/partition`. Numbers are below 2^53. */
+#ifndef TIDEGATE_COMMON_REDIS_FN_H
+#define TIDEGATE_COMMON_REDIS_FN_H
+
+#include "common/buf.h"
+#include "common/target.h"
+
+#include <hiredis/hiredis.h>
+
+#define REDIS_FN_LIBRARY "tidegate"
+
+/* ---- Loading: on each new connection to a node that may be written to, and on REDIS_FN_MISSING, ask for the version
+ * (redis_fn_version) and do what redis_fn_after_version says; after a load, what redis_fn_after_load says. ---- */
+
+/* The library's source, which starts with `#!lua name=tidegate`. */
+struct slice redis_fn_source(void);
+/* The version that the source declares. */
+unsigned redis_fn_source_version(void);
+
+enum redis_fn_step {
+    REDIS_FN_READY,        /* as new as ours, or newer */
+    REDIS_FN_LOAD,         /* send redis_fn_load(call, false) */
+    REDIS_FN_LOAD_REPLACE, /* an older one is there: send redis_fn_load(call, true) */
+    REDIS_FN_ASK,          /* somebody else loaded meanwhile: send redis_fn_version again */
+    REDIS_FN_FAILED        /* an error: try again later; its text says why */
+};
+enum redis_fn_step redis_fn_after_version(const redisReply *reply);
+enum redis_fn_step redis_fn_after_load(const redisReply *reply);
+
+/* ---- Calls ---- */
+
+#define REDIS_FN_ARGS      10
+#define REDIS_FN_PART_MAX  320
+#define REDIS_FN_HEADS_MAX 1000
+
+/* One call's arguments, made by a function below, which overwrites what was there. argv[0..argc) point into the struct
+ * and into what the caller passed: do not move it, and send it before those change. Zero-initialised is ready. */
+struct redis_fn_call {
+    size_t argc;
+    struct slice argv[REDIS_FN_ARGS];
+    char names[5][TARGET_NAME_SIZE];
+    struct buf header; /* kept for the next call */
+};
+void redis_fn_call_release(struct redis_fn_call *call);
+
+/* A call's place: name "" for a sender that needs no order, whose seq is ignored. */
+struct redis_fn_pipe {
+    struct slice name;
+    uint64_t seq;
+};
+
+struct redis_fn_append {
+    struct redis_fn_pipe pipe;
+    struct slice target;
+    unsigned bucket;    /* target_bucket(target) */
+    uint64_t epoch;     /* the marker's, as the sender knows it; 0: any, but the marker must exist */
+    struct slice part;  /* "" for what did not come from Kafka: no coordinate, never a duplicate by it */
+    uint64_t offset, n; /* n: the place within the record */
+    uint64_t maxlen;    /* events that the log keeps, about; > 0 */
+    uint64_t ttl_ms;    /* of the log after its last event; > 0. A meta outlives its log by a quarter */
+    struct slice key;   /* a publisher's idempotency key; p NULL: none */
+    uint64_t window_ms; /* how long it is remembered, in Kafka's time, from kafka_ms; at most 10,000 a target */
+    uint64_t kafka_ms;
+    struct slice body; /* the envelope behind `<id> <prev> ` (envelope_encode) */
+};
+/* Gives the event an id, appends it to the target's log and publishes it on the target's channel. OK (value: its id) or
+ * DUPLICATE; refusals PIPE, EPOCH, MARKER. */
+void redis_fn_append(struct redis_fn_call *call, const struct redis_fn_append *a);
+
+/* Only publishes, with the ids 0 and 0. OK; refusal PIPE. */
+void redis_fn_publish(struct redis_fn_call *call, struct redis_fn_pipe pipe, unsigned bucket, struct slice target,
+                      struct slice body);
+
+enum redis_fn_create {
+    REDIS_FN_MUST_EXIST = 0,
+    REDIS_FN_SINCE_NOW = 1, /* make a missing marker: what came before is lost */
+    REDIS_FN_SINCE_ZERO = 2 /* make a missing marker: nothing came before, a first installation */
+};
+struct redis_fn_watermark {
+    struct slice part;
+    uint64_t offset; /* all that is below was applied to this bucket */
+};
+/* Raises the watermarks of a bucket (one that would lower a watermark is ignored: what was applied stays applied,
+ * whoever rewinds). Send it through the pipe of the appends that it vouches for. When told to create: OK with the epoch
+ * now in force as value; when that is not the epoch asked for, somebody else was first, and nothing was changed.
+ * Refusals PIPE, EPOCH, MARKER. */
+void redis_fn_mark(struct redis_fn_call *call, struct redis_fn_pipe pipe, unsigned bucket, uint64_t epoch,
+                   enum redis_fn_create create, const struct redis_fn_watermark *watermarks, size_t count);
+
+/* A small write, then a message on target_beat(bucket): the text of an id that is above all that this node gave before
+ * and below all that come, so that who hears it has heard all before it. OK (value: that id); refusal PIPE.
+ * floor: ids go on above it. */
+void redis_fn_beat(struct redis_fn_call *call, struct redis_fn_pipe pipe, unsigned bucket, uint64_t floor);
+/* Of a beat's reply that is OK: the version of the library there. */
+unsigned redis_fn_beat_version(const redisReply *reply);
+
+/* The library's version. */
+void redis_fn_version(struct redis_fn_call *call);
+void redis_fn_load(struct redis_fn_call *call, bool replace);
+
+/* The last ids of targets of one bucket: the reply is an array of integers in the same order, 0 where there is none.
+ * Appends RESP to out, because argc has no bound; at most REDIS_FN_HEADS_MAX targets. */
+void redis_fn_heads(struct buf *out, unsigned bucket, const struct slice *targets, size_t count);
+
+/* ---- Replies ---- */
+
+enum redis_fn_result {
+    REDIS_FN_OK,
+    REDIS_FN_DUPLICATE, /* applied before; counts as success for the pipe */
+    REDIS_FN_PIPE,      /* not the next of its pipe (value: which would be): open a new one from the first failure */
+    REDIS_FN_EPOCH,     /* another epoch is in force (value) */
+    REDIS_FN_MARKER,    /* the bucket has no marker: a router must make one */
+    REDIS_FN_MISSING,   /* no such function: load the library */
+    REDIS_FN_RETRY,     /* the server cannot now: OOM, NOREPLICAS, READONLY, LOADING, CLUSTERDOWN, TRYAGAIN, … */
+    REDIS_FN_MOVED,     /* MOVED or ASK: another node has the slot */
+    REDIS_FN_LOST,      /* no reply (NULL): the link broke, the call may have been carried out or not */
+    REDIS_FN_REFUSED    /* any other error: a fault of configuration or ours; log its text */
+};
+/* Judges a reply to append, publish, mark or beat. value may be NULL. */
+enum redis_fn_result redis_fn_result(const redisReply *reply, uint64_t *value);
+/* A fixed snake_case word, for logs and metrics. */
+const char *redis_fn_result_word(enum redis_fn_result result);
+
+/* ---- Meta: what GET of target_name(TARGET_META, …) gives ---- */
+
+struct redis_fn_meta {
+    uint64_t id; /* of the last event */
+    uint64_t epoch;
+    uint64_t expires_ms;      /* when the log is due to expire, by the ids' clock */
+    struct slice coordinates; /* for redis_fn_meta_next; borrows from the reply */
+};
+struct redis_fn_coordinate {
+    struct slice part;
+    uint64_t n, offset; /* the last applied */
+};
+/* 0, or -1 when the bytes are no meta. */
+int redis_fn_meta_parse(struct slice bytes, struct redis_fn_meta *out);
+/* Takes the next coordinate, the newest first: 1, 0 at the end, -1 when the bytes are broken. */
+int redis_fn_meta_next(struct redis_fn_meta *meta, struct redis_fn_coordinate *out);
+
+#endif

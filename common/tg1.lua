@@ -1,0 +1,317 @@
+#!lua name=tidegate
+-- Tidegate's function library: append and publish as one step. redis_fn.h says how the functions are called and what
+-- they answer.
+--
+-- Redis runs one call at a time, so each call is a transaction. What need not survive a restart is in locals of this
+-- file: the pipes, and the highest id given. What must survive is in the bucket's keys, and the marker vouches for it.
+-- A call that may not write (OOM, NOREPLICAS, MISCONF, READONLY, CLUSTERDOWN) is refused by Redis before it starts, so
+-- no such error leaves half of an append behind.
+--
+-- Arguments come as a row of MessagePack values in one string: passing and converting arguments one by one is half the
+-- cost of a call. Numbers stay below 2^53, where doubles are exact. A change of what a function takes or answers is a
+-- new function tg2_… in this library (two libraries would have two clocks). Every change raises the version.
+local VERSION = 1
+
+-- Of this many pipes, those used last, the sequence is remembered, and of at most as many again.
+local PIPES = 2048
+-- A meta keeps the coordinates of this many partitions; of more only while the marker does not vouch for them,
+local PARTS = 64
+-- and of no more than this: a target that gets events from more within a few seconds may see repeats after a crash.
+local PARTS_MAX = 512
+-- Idempotency keys of one target.
+local KEYS_MAX = 10000
+
+local last = 0 -- the highest id given, in microseconds
+local young, old, young_count = {}, {}, 0 -- pipe → its last sequence number
+
+-- None of these exists yet while a library loads: the first call takes them.
+local call, pack, unpack, unpack_limit, format, sub
+local function bind()
+    pack, unpack, unpack_limit = cmsgpack.pack, cmsgpack.unpack, cmsgpack.unpack_limit
+    format, sub = string.format, string.sub
+    call = redis.call
+end
+
+local function refusal(word, value)
+    return { err = format('%s %.0f', word, value) }
+end
+
+-- The empty pipe keeps no order: publishers that are not routers.
+local function pipe_refuses(pipe, seq)
+    if pipe == '' then
+        return
+    end
+    local expected = (young[pipe] or old[pipe] or 0) + 1
+    if seq ~= expected then
+        return refusal('TGPIPE', expected)
+    end
+end
+
+local function pipe_advance(pipe, seq)
+    if pipe == '' then
+        return
+    end
+    if not young[pipe] then
+        if young_count == PIPES then
+            old, young, young_count = young, {}, 0
+        end
+        young_count = young_count + 1
+    end
+    young[pipe] = seq
+end
+
+-- The next id above floor and above all that this node gave.
+local function next_id(floor)
+    local time = call('TIME')
+    local id = time[1] * 1000000 + time[2]
+    if id <= last then
+        id = last + 1
+    end
+    if id <= floor then
+        id = floor + 1
+    end
+    last = id
+    return id
+end
+
+local function id_text(id)
+    if id == 0 then
+        return '0'
+    end
+    local us = id % 1000
+    return format('%.0f-%d', (id - us) / 1000, us)
+end
+
+local function applied(n, offset, last_n, last_offset)
+    return offset < last_offset or (offset == last_offset and n <= last_n)
+end
+
+-- Coordinates to keep beside a new partition's: the newest, then those that the marker does not vouch for.
+local function prune(marker, parts)
+    local values = { unpack(parts) }
+    local count = #values / 3
+    if count < PARTS then
+        return parts
+    end
+    local kept = {}
+    for i = 1, count do
+        local part, n, offset = values[3 * i - 2], values[3 * i - 1], values[3 * i]
+        local vouched = i >= PARTS and (tonumber(call('HGET', marker, part)) or 0) > offset
+        if not vouched and #kept < PARTS_MAX - 1 then
+            kept[#kept + 1] = pack(part, n, offset)
+        end
+    end
+    return table.concat(kept)
+end
+
+-- Takes a partition's coordinates out of the others. Returns what is left, and what it took (nil if it was not there).
+-- A packed name (its length, then characters of a topic's name) cannot begin anywhere else in the row but inside an
+-- offset beyond 2^47, which Kafka does not reach.
+local function take_part(parts, part)
+    local from, to = string.find(parts, pack(part), 1, true)
+    if not from then
+        return parts
+    end
+    local behind, n, offset = unpack_limit(parts, 2, to)
+    local tail = behind < 0 and '' or sub(parts, behind + 1)
+    return sub(parts, 1, from - 1) .. tail, n, offset
+end
+
+-- For an append that does not simply go on where the meta's newest partition stood: asks the marker. Returns the other
+-- partitions' coordinates and the epoch in force; or nil, nil and the answer to give: 0 for a duplicate, or a refusal.
+local function locate(marker, meta, epoch, part, n, offset)
+    local mark = call('HMGET', marker, 'epoch', part)
+    local now = tonumber(mark[1])
+    if not now then
+        return nil, nil, { err = 'TGMARKER missing' }
+    end
+    -- A meta of another epoch is older than the marker's loss: what it says of this target still holds.
+    if epoch ~= 0 and epoch ~= now then
+        return nil, nil, refusal('TGEPOCH', now)
+    end
+    local behind = meta and unpack_limit(meta, 3) or -1
+    local parts = behind < 0 and '' or sub(meta, behind + 1)
+    if part == '' then
+        return parts, now
+    end
+    local others, last_n, last_offset = take_part(parts, part)
+    if last_n then
+        if applied(n, offset, last_n, last_offset) then
+            return nil, nil, 0
+        end
+        return others, now
+    end
+    -- Unknown or pruned: all that lies below the watermark was applied.
+    if offset < (tonumber(mark[2]) or 0) then
+        return nil, nil, 0
+    end
+    return prune(marker, parts), now
+end
+
+-- Remembers a publisher's key for a window of Kafka's time (a backlog that is read late still finds its repeats), which
+-- may not run ahead of this node's.
+local function remember(set, key, window, kafka_ms, now_ms, ttl)
+    local ms = kafka_ms < now_ms and kafka_ms or now_ms
+    call('ZADD', set, ms, key)
+    call('ZREMRANGEBYSCORE', set, '-inf', format('(%.0f', ms - window))
+    call('ZREMRANGEBYRANK', set, 0, -KEYS_MAX - 1)
+    call('PEXPIRE', set, window + ttl)
+end
+
+local function append(keys, args)
+    if not call then
+        bind()
+    end
+    local pipe, seq, epoch, part, n, offset, maxlen, ttl, key, window, kafka_ms = unpack(args[1])
+    local refused = pipe_refuses(pipe, seq)
+    if refused then
+        return refused
+    end
+
+    local meta = call('GET', keys[2])
+    local behind, prev, was, expires, part1, n1, offset1 = -1, 0, nil, 0
+    if meta then
+        behind, prev, was, expires, part1, n1, offset1 = unpack_limit(meta, 6)
+    end
+    local others, answer
+    if part ~= part1 or epoch ~= was then
+        others, epoch, answer = locate(keys[3], meta, epoch, part, n, offset)
+    elseif applied(n, offset, n1, offset1) then
+        answer = 0
+    else
+        others = behind < 0 and '' or sub(meta, behind + 1)
+    end
+    if answer then
+        if answer == 0 then
+            pipe_advance(pipe, seq)
+        end
+        return answer
+    end
+    if part ~= '' then
+        others = pack(part, n, offset) .. others
+    end
+    if key and call('ZSCORE', keys[4], key) then
+        if meta then
+            call('SET', keys[2], pack(prev, epoch, expires) .. others, 'KEEPTTL')
+        end
+        pipe_advance(pipe, seq)
+        return 0
+    end
+
+    local id = next_id(prev)
+    local text = id_text(id)
+    local message = text .. ' ' .. id_text(prev) .. ' ' .. args[3]
+    call('XADD', keys[1], 'MAXLEN', '~', maxlen, text, 'e', message)
+    local ms = (id - id % 1000) / 1000
+    if expires - ms < 0.9 * ttl then
+        call('PEXPIRE', keys[1], ttl)
+        call('SET', keys[2], pack(id, epoch, ms + ttl) .. others, 'PX', ttl + (ttl - ttl % 4) / 4)
+    else
+        call('SET', keys[2], pack(id, epoch, expires) .. others, 'KEEPTTL')
+    end
+    if key then
+        remember(keys[4], key, window, kafka_ms, ms, ttl)
+    end
+    call('SPUBLISH', args[2], message)
+    pipe_advance(pipe, seq)
+    return id
+end
+
+local function publish(keys, args)
+    if not call then
+        bind()
+    end
+    local pipe, seq = unpack(args[1])
+    local refused = pipe_refuses(pipe, seq)
+    if refused then
+        return refused
+    end
+    call('SPUBLISH', keys[1], '0 0 ' .. args[2])
+    pipe_advance(pipe, seq)
+    return 1
+end
+
+local CREATE_SINCE_NOW, CREATE_SINCE_ZERO = 1, 2
+
+-- Watermarks only rise: what was applied once stays applied, whoever rewinds.
+local function raise_watermarks(marker, values, from)
+    for i = from, #values, 2 do
+        local part, offset = values[i], values[i + 1]
+        if offset > (tonumber(call('HGET', marker, part)) or -1) then
+            call('HSET', marker, part, offset)
+        end
+    end
+end
+
+local function mark(keys, args)
+    if not call then
+        bind()
+    end
+    local values = { unpack(args[1]) }
+    local pipe, seq, epoch, create = values[1], values[2], values[3], values[4]
+    local refused = pipe_refuses(pipe, seq)
+    if refused then
+        return refused
+    end
+
+    local now = tonumber(call('HGET', keys[1], 'epoch'))
+    if not now then
+        if create ~= CREATE_SINCE_NOW and create ~= CREATE_SINCE_ZERO then
+            return { err = 'TGMARKER missing' }
+        end
+        local since = create == CREATE_SINCE_NOW and next_id(0) or 0
+        call('HSET', keys[1], 'epoch', epoch, 'since', id_text(since))
+        now = epoch
+    end
+    if now == epoch then
+        raise_watermarks(keys[1], values, 5)
+    elseif create == 0 then
+        return refusal('TGEPOCH', now)
+    end
+    pipe_advance(pipe, seq)
+    return now
+end
+
+-- The beat's key holds the highest id across restarts and failovers, for the first beat to go on from.
+local function beat(keys, args)
+    if not call then
+        bind()
+    end
+    local pipe, seq, floor = unpack(args[1])
+    local refused = pipe_refuses(pipe, seq)
+    if refused then
+        return refused
+    end
+    if last == 0 then
+        last = tonumber(call('GET', keys[1])) or 0
+    end
+    local id = next_id(floor)
+    call('SET', keys[1], id)
+    call('SPUBLISH', keys[1], id_text(id))
+    pipe_advance(pipe, seq)
+    return { id, VERSION }
+end
+
+local function heads(keys)
+    if not call then
+        bind()
+    end
+    local ids = {}
+    for i = 1, #keys do
+        local meta = call('GET', keys[i])
+        local _, id = unpack_limit(meta or '\0', 1)
+        ids[i] = id
+    end
+    return ids
+end
+
+local function version()
+    return VERSION
+end
+
+redis.register_function('tg1_append', append)
+redis.register_function('tg1_publish', publish)
+redis.register_function('tg1_mark', mark)
+redis.register_function('tg1_beat', beat)
+redis.register_function { function_name = 'tg1_heads', callback = heads, flags = { 'no-writes' } }
+redis.register_function { function_name = 'tg1_version', callback = version, flags = { 'no-writes', 'allow-stale' } }
