@@ -15,7 +15,7 @@ SECRET = "a-secret-of-the-tests-0123456789abcdef"
 # Kafka notices a killed router after the session timeout; its default would let a test wait for 45 s.
 ROUTER = {
     "START": "earliest",
-    "KAFKA_CONFIG_session.timeout.ms": "6000",
+    "KAFKA_SESSION_TIMEOUT": "6s",
     "KAFKA_CONFIG_heartbeat.interval.ms": "2000",
     "KAFKA_CONFIG_topic.metadata.refresh.interval.ms": "2000",
 }

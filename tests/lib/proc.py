@@ -40,7 +40,9 @@ def free_port(span=1, host="127.0.0.1"):
 
 
 def is_free(port, host="127.0.0.1"):
+    """Whether a server could listen there now; connections that linger from an earlier one do not count."""
     with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             s.bind((host, port))
         except OSError:
