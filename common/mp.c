@@ -241,7 +241,8 @@ int mp_skip(struct slice *in, struct slice *raw)
     struct slice rest = *in;
     do {
         struct head h = read_head(rest);
-        if (h.type == MP_END || h.type == MP_BAD || (h.children > 0 && depth == MP_DEPTH))
+        bool container = h.type == MP_ARRAY || h.type == MP_MAP;
+        if (h.type == MP_END || h.type == MP_BAD || (container && depth == MP_DEPTH))
             return -1;
         rest = slice_from(rest, h.size + h.payload);
         if (h.children > 0)

@@ -185,6 +185,9 @@ static void skipping_has_a_depth(void **state)
     bytes[MP_DEPTH + 1] = 0x01;
     in = slice_make(bytes, MP_DEPTH + 2);
     assert_int_equal(mp_skip(&in, NULL), -1);
+    bytes[MP_DEPTH] = (char)0x90;
+    in = slice_make(bytes, MP_DEPTH + 1);
+    assert_int_equal(mp_skip(&in, NULL), -1);
 }
 
 static bool unpacker_accepts(struct slice in, size_t *used)
