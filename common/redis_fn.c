@@ -112,7 +112,7 @@ static void write_append_header(struct redis_fn_call *call, const struct redis_f
 
 void redis_fn_append(struct redis_fn_call *call, const struct redis_fn_append *a)
 {
-    assert(a->maxlen > 0 && a->ttl_ms > 0 && a->part.n <= REDIS_FN_PART_MAX);
+    assert(a->maxlen > 0 && a->ttl_ms > 0 && a->part.n <= COORDINATE_PART_MAX);
     start(call, SLICE("tg1_append"), a->key.p != NULL ? SLICE("4") : SLICE("3"));
     add(call, target_name(TARGET_LOG, a->bucket, a->target, call->names[0]));
     add(call, target_name(TARGET_META, a->bucket, a->target, call->names[1]));
@@ -266,7 +266,7 @@ int redis_fn_meta_parse(struct slice bytes, struct redis_fn_meta *out)
     return 0;
 }
 
-int redis_fn_meta_next(struct redis_fn_meta *meta, struct redis_fn_coordinate *out)
+int redis_fn_meta_next(struct redis_fn_meta *meta, struct coordinate *out)
 {
     struct slice *in = &meta->coordinates;
     if (in->n == 0)

@@ -14,11 +14,11 @@
  * - An append is dropped as a duplicate if it stands at or below its part's last coordinates in the target's meta, or,
  *   if the meta does not know the part, below the marker's watermark.
  *
- * A *part* is where a coordinate lies: `topic#generation/partition`. Numbers are below 2^53. */
+ * Parts and coordinates: coordinate.h. Numbers are below 2^53. */
 #ifndef TIDEGATE_COMMON_REDIS_FN_H
 #define TIDEGATE_COMMON_REDIS_FN_H
 
-#include "common/buf.h"
+#include "common/coordinate.h"
 #include "common/target.h"
 
 #include <hiredis/hiredis.h>
@@ -46,7 +46,6 @@ enum redis_fn_step redis_fn_after_load(const redisReply *reply);
 /* ---- Calls ---- */
 
 #define REDIS_FN_ARGS      10
-#define REDIS_FN_PART_MAX  320
 #define REDIS_FN_HEADS_MAX 1000
 
 /* One call's arguments, made by a function below, which overwrites what was there. argv[0..argc) point into the struct
@@ -145,13 +144,10 @@ struct redis_fn_meta {
     uint64_t expires_ms;      /* when the log is due to expire, by the ids' clock */
     struct slice coordinates; /* for redis_fn_meta_next; borrows from the reply */
 };
-struct redis_fn_coordinate {
-    struct slice part;
-    uint64_t n, offset; /* the last applied */
-};
 /* 0, or -1 when the bytes are no meta. */
 int redis_fn_meta_parse(struct slice bytes, struct redis_fn_meta *out);
-/* Takes the next coordinate, the newest first: 1, 0 at the end, -1 when the bytes are broken. */
-int redis_fn_meta_next(struct redis_fn_meta *meta, struct redis_fn_coordinate *out);
+/* Takes the last applied coordinate of the next part, the newest first: 1, 0 at the end, -1 when the bytes are broken.
+ */
+int redis_fn_meta_next(struct redis_fn_meta *meta, struct coordinate *out);
 
 #endif
