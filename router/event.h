@@ -3,7 +3,7 @@
 #ifndef TIDEGATE_ROUTER_EVENT_H
 #define TIDEGATE_ROUTER_EVENT_H
 
-#include "common/slice.h"
+#include "common/envelope.h"
 
 struct route;
 
@@ -23,13 +23,6 @@ struct record {
     size_t header_count;
 };
 
-enum event_kind { EVENT_JSON, EVENT_TEXT, EVENT_BINARY };
-
-enum event_flag {
-    /* The members of the payload, a JSON object, stand in the client message itself, beside its "type". */
-    EVENT_MEMBERS = 1 << 0,
-};
-
 #define EVENT_TARGETS_MAX 16
 /* Bytes of a target, an event's name, a key: the longest that is let through. */
 #define EVENT_NAME_MAX 256
@@ -38,15 +31,15 @@ struct event {
     struct slice name;                       /* what clients call it: "task_update" */
     struct slice targets[EVENT_TARGETS_MAX]; /* names as in common/target.h: "u:42", "r:survey:7", "g"; all different */
     size_t target_count;                     /* at least one */
-    enum event_kind kind;
+    enum envelope_kind kind;
     struct slice payload;
     uint64_t time_ms;           /* the record's timestamp_ms: what latency is measured from */
     struct slice source_device; /* the device that must not hear its own echo, or absent */
     struct slice traceparent;   /* W3C, well-formed and not all zero, or absent */
     struct slice conflate_key;  /* of several such events only the last matters, or absent */
     struct slice dedupe_key;    /* the publisher's own idempotency key, or absent: the coordinates are the key */
-    uint32_t flags;             /* of enum event_flag */
-    const struct route *route;  /* says how long it is kept; lives as long as the table of routes */
+    uint32_t flags;             /* of enum envelope_flag */
+    const struct route *route;  /* says whether it is kept; lives as long as the table of routes */
 };
 
 #endif

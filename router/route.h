@@ -3,22 +3,55 @@
 #ifndef TIDEGATE_ROUTER_ROUTE_H
 #define TIDEGATE_ROUTER_ROUTE_H
 
-#include "common/buf.h"
+#include "router/event.h"
+#include "router/mapping.h"
+#include "router/template.h"
 
-/* How long a log keeps events. */
-struct route_history {
-    uint64_t messages;
-    uint64_t age_ms;
+enum route_form {
+    ROUTE_TASK,   /* task events in any of their forms (task.h) */
+    ROUTE_JSON,   /* any JSON object */
+    ROUTE_TEXT,   /* any text */
+    ROUTE_BINARY, /* any bytes */
+    ROUTE_FORM_COUNT
 };
 
-struct route;
-struct route_table;
+#define ROUTES_MAX             256
+#define ROUTE_ALTERNATIVES_MAX 4
+
+/* One target: the first of the alternatives whose optional fields are there. */
+struct route_target {
+    struct field_template either[ROUTE_ALTERNATIVES_MAX];
+    size_t count;
+};
+
+struct route {
+    struct slice topic;
+    char *topic_text;     /* owned: the topic with its variables put in */
+    struct slice profile; /* the row holds under this profile only; n 0: always */
+    enum route_form form;
+    struct field_template event;
+    struct route_target *targets;
+    size_t target_count;     /* at most EVENT_TARGETS_MAX */
+    bool ephemeral;          /* events are only published, never kept in a log */
+    bool members;            /* ENVELOPE_MEMBERS */
+    struct mapping *mapping; /* NULL: the payload is the data as it is */
+    struct field_template key, source_device, conflate;
+    struct field_set fields; /* the attributes of a CloudEvent first, then the form's own names, then the row's */
+};
+
+struct route_table {
+    struct route *rows; /* those in force first, each in the file's order */
+    size_t count;       /* rows in force */
+    size_t row_count;
+    char *text;       /* what the slices are cut from */
+    struct buf names; /* strings of the text that had escapes */
+};
 
 struct route_source {
     const char *file;    /* what errors call it */
-    struct slice text;   /* the JSON; borrowed until return */
-    const char *profile; /* rows of other profiles are left out; NULL: none */
-    /* The environment for ${NAME:-default}: NULL for a name that is not set. */
+    struct slice text;   /* the JSON; *borrowed* until return */
+    const char *profile; /* rows of other profiles are not in force; NULL: those of all profiles are not */
+    /* What ${NAME:-default} reads: NULL for a name that is not set. */
     const char *(*env)(void *arg, const char *name);
     void *env_arg;
 };
@@ -30,17 +63,12 @@ struct slice routes_default(void);
 struct route_table *routes_parse(const struct route_source *source, char **why);
 void routes_free(struct route_table *t);
 
-size_t routes_count(const struct route_table *t);
-const struct route *routes_at(const struct route_table *t, size_t i);
-/* The route of a topic, or NULL. */
+/* The route in force for a topic, or NULL. */
 const struct route *routes_find(const struct route_table *t, struct slice topic);
-struct slice route_topic(const struct route *r);
-/* True: events of this route are only published, never kept in a log. */
-bool route_is_ephemeral(const struct route *r);
-/* How long the log of a target is kept. A log is shared by all routes that feed its kind of target (user, room,
- * everybody), so this is the most that any of them asks for. target is a name of common/target.h. */
-struct route_history routes_history(const struct route_table *t, struct slice target);
 /* Appends what each route does, one readable line each. */
 void routes_describe(const struct route_table *t, struct buf *out);
+
+/* "task", "json", … as in the file; an enum's end gives NULL. */
+const char *route_form_name(enum route_form form);
 
 #endif
