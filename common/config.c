@@ -208,7 +208,8 @@ static void resolve(struct config *cfg)
 
 static void print(FILE *to, struct buf *b)
 {
-    fwrite(b->p, 1, b->n, to);
+    if (b->n > 0)
+        fwrite(b->p, 1, b->n, to);
     fflush(to);
     buf_release(b);
 }
@@ -234,6 +235,8 @@ static bool print_document(const struct config *cfg, FILE *out)
         config_markdown(cfg->table, &b);
     else if (cfg->request == CONFIG_ENV && !is_refused(cfg))
         config_env_example(cfg, &b);
+    else if (cfg->request == CONFIG_METRICS && !is_refused(cfg))
+        cfg->table->print_metrics(&b);
     else
         return false;
     print(out, &b);

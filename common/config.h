@@ -11,6 +11,7 @@
 #ifndef TIDEGATE_COMMON_CONFIG_H
 #define TIDEGATE_COMMON_CONFIG_H
 
+#include "common/buf.h"
 #include "common/log.h"
 #include "common/slice.h"
 
@@ -69,6 +70,8 @@ struct config_table {
     const char *prefix, *prefix_help;
     /* Optional. Judges options against each other; the values are filled, problems go to config_problem. */
     void (*validate)(struct config *cfg, const void *values);
+    /* The README's table of metrics, for --print-config metrics. */
+    void (*print_metrics)(struct buf *out);
     /* Optional. --check's last word: may print to out, and look at files that the options name. */
     void (*check)(struct config *cfg, const void *values, FILE *out);
 };

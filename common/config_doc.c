@@ -59,7 +59,9 @@ void config_help(const struct config_table *t, struct buf *out)
             "  --help                         this text\n"
             "  --version                      the version\n"
             "  --check                        validates all, prints what is in effect and from where, ends\n"
-            "  --print-config markdown|env    prints the tables of the README, or a .env for the PROFILE, ends\n"
+            "  --print-config markdown        prints the tables of the README, ends\n"
+            "  --print-config env             prints a .env for the PROFILE, ends\n"
+            "  --print-config metrics         prints the table of metrics, ends\n"
             "  --env-file FILE                reads NAME=value lines\n");
     for (size_t i = 0; i < t->option_count; i++)
         append_option_help(out, t, &t->options[i]);

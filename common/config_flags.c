@@ -17,9 +17,13 @@ static const struct command {
     const char *flag, *value;
     enum config_request request;
 } commands[] = {
-    {"help", NULL, CONFIG_HELP},         {"version", NULL, CONFIG_VERSION},
-    {"check", NULL, CONFIG_CHECK},       {"print-config", "markdown", CONFIG_MARKDOWN},
-    {"print-config", "env", CONFIG_ENV}, {"env-file", NULL, CONFIG_NOTHING_ASKED},
+    {"help", NULL, CONFIG_HELP},
+    {"version", NULL, CONFIG_VERSION},
+    {"check", NULL, CONFIG_CHECK},
+    {"print-config", "markdown", CONFIG_MARKDOWN},
+    {"print-config", "env", CONFIG_ENV},
+    {"print-config", "metrics", CONFIG_METRICS},
+    {"env-file", NULL, CONFIG_NOTHING_ASKED},
 };
 
 static char flag_char(char c)
@@ -145,7 +149,7 @@ static void read_print_config(struct flags *f, struct slice value)
             f->cfg->request = commands[i].request;
             return;
         }
-    config_problem(f->cfg, CONFIG_ERROR, "--print-config %.*s: markdown or env", SLICE_ARG(value));
+    config_problem(f->cfg, CONFIG_ERROR, "--print-config %.*s: markdown, env or metrics", SLICE_ARG(value));
 }
 
 static const struct command *find_command(struct slice flag)

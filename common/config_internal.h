@@ -26,7 +26,15 @@ struct config_note {
 };
 
 /* What the command line asks for beside options. */
-enum config_request { CONFIG_NOTHING_ASKED, CONFIG_HELP, CONFIG_VERSION, CONFIG_CHECK, CONFIG_MARKDOWN, CONFIG_ENV };
+enum config_request {
+    CONFIG_NOTHING_ASKED,
+    CONFIG_HELP,
+    CONFIG_VERSION,
+    CONFIG_CHECK,
+    CONFIG_MARKDOWN,
+    CONFIG_ENV,
+    CONFIG_METRICS,
+};
 
 struct config {
     const struct config_table *table;

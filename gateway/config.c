@@ -1,6 +1,7 @@
 /* Judges the gateway's options against each other: what is missing, what cannot work together, and what is unsafe
  * enough that production must not start with it. */
 #include "gateway/config.h"
+#include "gateway/metrics.h"
 #include "common/config_table.h"
 
 /* HS256 wants a key as long as its hash (RFC 7518, section 3.2). */
@@ -66,9 +67,15 @@ static void validate(struct config *cfg, const void *values)
     judge_times(cfg, v);
 }
 
+static void print_metrics(struct buf *out)
+{
+    metrics_markdown(&gateway_metrics_table, out);
+}
+
 const struct config_table gateway_config_table = {
     .program = "tidegate-gateway",
     .summary = "Holds the WebSockets of a Tidegate cluster and delivers what the routers put into Redis.",
     CONFIG_ROWS,
     .validate = validate,
+    .print_metrics = print_metrics,
 };

@@ -1,5 +1,6 @@
 /* Judges the router's options against each other. */
 #include "router/config.h"
+#include "router/metrics.h"
 #include "common/config_table.h"
 
 int router_start_parse(const char *text, enum router_start *start, uint64_t *back_ms)
@@ -49,6 +50,11 @@ static void validate(struct config *cfg, const void *values)
     judge_dapr(cfg, v);
 }
 
+static void print_metrics(struct buf *out)
+{
+    metrics_markdown(&router_metrics_table, out);
+}
+
 const struct config_table router_config_table = {
     .program = "tidegate-router",
     .summary = "Moves events from Kafka to Redis, where the gateways of a Tidegate cluster find them.",
@@ -56,4 +62,5 @@ const struct config_table router_config_table = {
     .prefix = "KAFKA_CONFIG_",
     .prefix_help = "Any librdkafka property: KAFKA_CONFIG_SASL_MECHANISM is sasl.mechanism.",
     .validate = validate,
+    .print_metrics = print_metrics,
 };

@@ -30,6 +30,11 @@ static void check(struct config *cfg, const void *values, FILE *out)
         config_problem(cfg, CONFIG_ERROR, "COUNT is 8: found by check");
 }
 
+static void print_metrics(struct buf *out)
+{
+    buf_lit(out, "metrics\n");
+}
+
 static const struct config_table table = {
     .program = "test",
     .summary = "Tests.",
@@ -37,6 +42,7 @@ static const struct config_table table = {
     .prefix = "PASS_",
     .prefix_help = "Handed on.",
     .validate = validate,
+    .print_metrics = print_metrics,
     .check = check,
 };
 
@@ -230,7 +236,7 @@ static void test_flags_refused(void **state)
     assert_refused(WORDS("5"), NOTHING, "test: error: 5: not a flag; --help lists them\n");
     assert_refused(WORDS("--"), NOTHING, "test: error: --: not a flag; --help lists them\n");
     assert_refused(WORDS("--check=1"), NOTHING, "test: error: --check takes no value\n");
-    assert_refused(WORDS("--print-config=xml"), NOTHING, "test: error: --print-config xml: markdown or env\n");
+    assert_refused(WORDS("--print-config=xml"), NOTHING, "test: error: --print-config xml: markdown, env or metrics\n");
     assert_refused(WORDS("--env-file"), NOTHING, "test: error: --env-file: a value must follow\n");
     assert_refused(WORDS("--env-file", "/nonexistent"), NOTHING,
                    "test: error: --env-file /nonexistent: No such file or directory\n");
@@ -442,6 +448,10 @@ static void test_documents(void **state)
     assert_int_equal(again->code, CONFIG_RUN);
     assert_string_equal(again->v.name, "snail");
     stop(again);
+    stop(r);
+    r = start(WORDS("--print-config=metrics"), NOTHING);
+    assert_int_equal(r->code, 0);
+    assert_string_equal(r->out, "metrics\n");
     stop(r);
     assert_refused(WORDS("--print-config=env", "--profile=slwo"), NOTHING,
                    "test: error: PROFILE=slwo (on the command line) is not allowed: one of none, slow, millis\n");
