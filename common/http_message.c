@@ -17,17 +17,14 @@ struct slice http_body(const h2o_req_t *req)
     return slice_make(req->entity.base, req->entity.base != NULL ? req->entity.len : 0);
 }
 
-static struct slice decode_into_pool(h2o_req_t *req, struct slice value, bool *bad)
+struct slice http_decode(h2o_req_t *req, struct slice text)
 {
-    char *text = h2o_mem_alloc_pool(&req->pool, value.n + 1);
-    int n = endpoint_percent_decode(value, text);
-    if (n < 0 || memchr(text, '\0', (size_t)n) != NULL) {
-        if (bad != NULL)
-            *bad = true;
+    char *out = h2o_mem_alloc_pool(&req->pool, text.n + 1);
+    int n = endpoint_percent_decode(text, out);
+    if (n < 0 || memchr(out, '\0', (size_t)n) != NULL)
         return (struct slice){NULL, 0};
-    }
-    text[n] = '\0';
-    return slice_make(text, (size_t)n);
+    out[n] = '\0';
+    return slice_make(out, (size_t)n);
 }
 
 struct slice http_query(h2o_req_t *req, const char *name, bool *bad)
@@ -38,8 +35,12 @@ struct slice http_query(h2o_req_t *req, const char *name, bool *bad)
     while (rest.n > 0) {
         struct slice value = slice_cut(&rest, '&');
         struct slice key = slice_cut(&value, '=');
-        if (slice_eq(key, slice_of(name)))
-            return decode_into_pool(req, value, bad);
+        if (!slice_eq(key, slice_of(name)))
+            continue;
+        value = http_decode(req, value);
+        if (value.p == NULL && bad != NULL)
+            *bad = true;
+        return value;
     }
     return (struct slice){NULL, 0};
 }

@@ -32,6 +32,12 @@ struct handler {
     struct http_server *server;
 };
 
+const char *const http_refusal_words[HTTP_REFUSED_COUNT] = {
+    [HTTP_REFUSED_HEAD_SIZE] = "head_too_large", [HTTP_REFUSED_HEAD_SLOW] = "head_timeout",
+    [HTTP_REFUSED_FRAMING] = "ambiguous_length", [HTTP_REFUSED_HTTP2] = "http2",
+    [HTTP_REFUSED_PATH] = "not_found",           [HTTP_REFUSED_METHOD] = "method_not_allowed",
+    [HTTP_REFUSED_SOCKETS] = "too_many_sockets"};
+
 static void refused(struct http_server *s, enum http_refusal why)
 {
     if (s->conf.on_refused != NULL)
@@ -232,6 +238,8 @@ static void route_request(struct http_server *s, h2o_req_t *req)
             r->on_request(s, req);
             return;
         }
+        if (strcmp(r->method, "OPTIONS") == 0)
+            continue; /* a row for preflights matches every path, known or not */
         if (allow.n > 0)
             buf_lit(&allow, ", ");
         buf_append(&allow, slice_of(r->method));
@@ -320,6 +328,7 @@ static void configure_h2o(struct http_server *s)
     h2o_config_init(&s->global);
     s->global.server_name = h2o_iovec_init(H2O_STRLIT("tidegate"));
     s->global.http1.upgrade_to_http2 = 0;
+    s->global.http2.callbacks.request_shutdown = NULL; /* it would leave a timer behind in the context */
     s->global.http1.req_timeout = s->conf.head_timeout_ms;
     s->global.max_request_entity_size = s->conf.body_max;
     h2o_hostconf_t *host = h2o_config_register_host(&s->global, h2o_iovec_init(H2O_STRLIT("default")), 65535);

@@ -28,6 +28,8 @@ enum http_refusal {
     HTTP_REFUSED_SOCKETS,   /* 503: too many sockets in this process */
     HTTP_REFUSED_COUNT
 };
+/* Each in snake_case, for metrics. */
+extern const char *const http_refusal_words[HTTP_REFUSED_COUNT];
 
 struct http_server_conf {
     const char *host; /* address to listen on */
@@ -72,6 +74,8 @@ struct slice http_method(const h2o_req_t *req);
 /* The value of a query parameter, percent-decoded ('+' stays '+') into req's pool; p NULL: absent. *Malformed* escapes
  * or a NUL make it absent with *bad set when bad is not NULL. */
 struct slice http_query(h2o_req_t *req, const char *name, bool *bad);
+/* Percent-decodes into req's pool; p NULL when an escape is malformed or hides a NUL. */
+struct slice http_decode(h2o_req_t *req, struct slice text);
 /* A header's value; p NULL: absent. name is lower case. */
 struct slice http_header(const h2o_req_t *req, const char *name);
 struct slice http_body(const h2o_req_t *req);

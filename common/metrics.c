@@ -50,8 +50,13 @@ static _Atomic uint64_t *bucket_of(struct metric_histogram *h, uint64_t value)
 
 void histogram_observe(struct metric_histogram *h, uint64_t value)
 {
-    add(bucket_of(h, value), 1);
-    add(&h->sum, value);
+    histogram_observe_many(h, value, 1);
+}
+
+void histogram_observe_many(struct metric_histogram *h, uint64_t value, uint64_t count)
+{
+    add(bucket_of(h, value), count);
+    add(&h->sum, value * count);
 }
 
 void histogram_forget(struct metric_histogram *h, uint64_t value)

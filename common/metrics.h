@@ -63,6 +63,8 @@ static inline void gauge_add(struct metric_gauge *g, int64_t n)
 }
 
 void histogram_observe(struct metric_histogram *h, uint64_t value);
+/* The same value count times. */
+void histogram_observe_many(struct metric_histogram *h, uint64_t value, uint64_t count);
 /* Takes back an observation, for a distribution of what is there now. */
 void histogram_forget(struct metric_histogram *h, uint64_t value);
 

@@ -33,6 +33,7 @@ enum target_name {
     TARGET_META = 'm',        /* string: last id, epoch, coordinates (redis_fn.h) */
     TARGET_REFILLED = 'h',    /* stream: history rebuilt after Redis lost it */
     TARGET_CURSORS = 'd',     /* hash: device id → position */
+    TARGET_PRESENCE = 'p',    /* hash: gateway worker → connections there */
     TARGET_IDEMPOTENCY = 'k', /* sorted set: publishers' keys by Kafka's time */
     TARGET_CHANNEL = 'c'      /* sharded pub/sub channel */
 };
