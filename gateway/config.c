@@ -3,6 +3,9 @@
 #include "gateway/config.h"
 #include "gateway/metrics.h"
 #include "common/config_table.h"
+#include "common/endpoint.h"
+#include "gateway/client_ip.h"
+#include "gateway/dialect.h"
 
 /* HS256 wants a key as long as its hash (RFC 7518, section 3.2). */
 #define SECRET_BYTES_MIN 32
@@ -59,12 +62,34 @@ static void judge_times(struct config *cfg, const struct gateway_config *v)
                        "IDLE_PING must be shorter than CONNECTION_TIMEOUT, or every quiet client is closed");
 }
 
+static void judge_words(struct config *cfg, const struct gateway_config *v)
+{
+    struct slice bad;
+    const struct dialect *d = dialect_by_name(slice_of(v->dialect));
+    if (d == NULL || d->id == DIALECT_ID_ECHO)
+        config_problem(cfg, CONFIG_ERROR, "DIALECT: there is no dialect %s", v->dialect);
+    if (!client_ip_list_valid(v->trusted_proxies, &bad))
+        config_problem(cfg, CONFIG_ERROR, "TRUSTED_PROXIES: %.*s is neither an address nor a network", SLICE_ARG(bad));
+}
+
+static void judge_redis(struct config *cfg, const struct gateway_config *v)
+{
+    struct endpoint e;
+    const char *why;
+    if (endpoint_parse_redis(slice_of(v->redis_url), &e, &why) != 0)
+        config_problem(cfg, CONFIG_ERROR, "REDIS_URL: %s", why);
+    else
+        endpoint_release(&e);
+}
+
 static void validate(struct config *cfg, const void *values)
 {
     const struct gateway_config *v = values;
     judge_tokens(cfg, v);
     judge_openness(cfg, v);
     judge_times(cfg, v);
+    judge_words(cfg, v);
+    judge_redis(cfg, v);
 }
 
 static void print_metrics(struct buf *out)

@@ -1,0 +1,104 @@
+/* The table of endpoints, and those that are small. */
+#include "gateway/api.h"
+#include "common/clock.h"
+#include "common/config.h"
+#include "common/log.h"
+#include "gateway/origin.h"
+#include "gateway/stats.h"
+#include "gateway/upgrade.h"
+#include "gateway/web.h"
+#include "gateway/worker.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+
+/* Descriptors kept for what is not a client: links, files, listeners. */
+#define DESCRIPTORS_RESERVED 64
+
+static void on_ready(struct http_server *s, h2o_req_t *req)
+{
+    struct worker *w = s->conf.app;
+    if (worker_is_ready(w))
+        http_reply_json(req, 200, SLICE("{\"status\":\"ready\"}"));
+    else if (w->draining)
+        http_reply_json(req, 503, SLICE("{\"status\":\"not_ready\",\"reasons\":[\"draining\"]}"));
+    else
+        http_reply_json(req, 503, SLICE("{\"status\":\"not_ready\",\"reasons\":[\"redis_away\"]}"));
+}
+
+static void on_metrics(struct http_server *s, h2o_req_t *req)
+{
+    struct worker *w = s->conf.app;
+    struct buf b = {0};
+    metrics_scrape(&w->gateway->metrics, &b);
+    http_reply(req, 200, METRICS_CONTENT_TYPE, buf_slice(&b));
+    buf_release(&b);
+}
+
+static void on_options(struct http_server *s, h2o_req_t *req)
+{
+    struct worker *w = s->conf.app;
+    if (!origin_allowed(w->cfg->allowed_origins, http_header(req, "origin"))) {
+        http_reply_error(req, 403, "origin_not_allowed", "This origin is not in ALLOWED_ORIGINS");
+        return;
+    }
+    http_add_header(req, "access-control-allow-methods", SLICE("GET, HEAD, POST, OPTIONS"));
+    http_add_header(req, "access-control-allow-headers", SLICE("authorization, content-type, idempotency-key"));
+    http_add_header(req, "access-control-max-age", SLICE("600"));
+    http_reply(req, 204, "text/plain", SLICE(""));
+}
+
+/* CORS protocol of the Fetch standard: the origin is reflected, with credentials. */
+static void on_reply_headers(struct http_server *s, h2o_req_t *req)
+{
+    struct worker *w = s->conf.app;
+    struct slice origin = http_header(req, "origin");
+    if (origin.p == NULL || !origin_allowed(w->cfg->allowed_origins, origin))
+        return;
+    http_add_header(req, "access-control-allow-origin", origin);
+    http_add_header(req, "access-control-allow-credentials", SLICE("true"));
+    http_add_header(req, "vary", SLICE("origin"));
+}
+
+static void on_refused(struct http_server *s, enum http_refusal why)
+{
+    struct worker *w = s->conf.app;
+    counter_add(&w->metrics->http_refused[why], 1);
+}
+
+/* clang-format off: a row a line */
+static const struct http_route routes[] = {
+    {"GET", "/ws", upgrade_on_ws},       {"GET", "/ws/*", upgrade_on_ws}, {"GET", "/echo", upgrade_on_echo},
+    {"GET", "/health", stats_on_health}, {"GET", "/ready", on_ready},     {"GET", "/status", stats_on_status},
+    {"GET", "/stats", stats_on_stats},   {"GET", "/metrics", on_metrics}, {"GET", "/demo", web_on_demo},
+    {"GET", "/demo/*", web_on_demo},     {"OPTIONS", "/*", on_options},
+};
+/* clang-format on */
+
+/* This worker's share of the descriptors that the process may hold. */
+static size_t socket_share(const struct worker *w)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= 2 * DESCRIPTORS_RESERVED)
+        return DESCRIPTORS_RESERVED;
+    return (limit.rlim_cur - DESCRIPTORS_RESERVED) / w->gateway->worker_count;
+}
+
+int api_start(struct worker *w, char **why)
+{
+    size_t share = socket_share(w), wanted = (size_t)w->cfg->max_connections;
+    w->connections_max = wanted > 0 ? (wanted + w->gateway->worker_count - 1) / w->gateway->worker_count : share;
+    struct http_server_conf conf = {.host = w->cfg->host,
+                                    .port = (uint16_t)w->cfg->port,
+                                    .reuse_port = true,
+                                    .routes = routes,
+                                    .route_count = ARRAY_LEN(routes),
+                                    .head_max = w->cfg->head_max_bytes,
+                                    .head_timeout_ms = w->cfg->head_timeout,
+                                    .body_max = w->cfg->body_max_bytes,
+                                    .sockets_max = share,
+                                    .app = w,
+                                    .on_refused = on_refused,
+                                    .on_reply_headers = on_reply_headers};
+    return http_server_start(&w->http, &w->loop, &conf, why);
+}

@@ -1,0 +1,269 @@
+/* Subscribing in batches, once a turn; reading a target's meta when its channel is confirmed; and passing what arrives
+ * to the hub, without what was seen before. */
+#include "gateway/bus.h"
+#include "common/log.h"
+#include "common/redis_fn.h"
+#include "common/target.h"
+#include "gateway/conn.h"
+#include "gateway/hub.h"
+#include "gateway/worker.h"
+
+#include <stdlib.h>
+
+static struct target *target_of(struct list *queued)
+{
+    return CONTAINER_OF(queued, struct target, queued);
+}
+
+bool bus_is_up(const struct bus *b)
+{
+    return redis_subscriber_is_up(&b->events) && redis_commands_is_up(&b->commands);
+}
+
+/* ---- wanting and letting go ---- */
+
+static void queue_wanted(struct bus *b, struct target *t)
+{
+    t->state = TARGET_WANTED;
+    list_remove(&t->queued);
+    list_push_back(&b->wanted, &t->queued);
+}
+
+void bus_want(struct bus *b, struct target *t, bool fresh)
+{
+    if (fresh || t->state == TARGET_WANTED)
+        queue_wanted(b, t);
+    else
+        list_remove(&t->queued); /* it was lingering */
+}
+
+void bus_linger(struct bus *b, struct target *t)
+{
+    uint64_t linger = b->worker->cfg->channel_linger;
+    list_remove(&t->queued);
+    list_push_back(&b->lingering, &t->queued);
+    t->linger_ms = b->worker->loop.now_ms + linger;
+    if (!timer_is_armed(&b->linger_timer))
+        timer_start(&b->worker->loop, &b->linger_timer, linger);
+}
+
+static void on_linger(struct timer *timer)
+{
+    struct bus *b = CONTAINER_OF(timer, struct bus, linger_timer);
+    uint64_t now = b->worker->loop.now_ms;
+    char names[64][TARGET_NAME_SIZE];
+    struct slice channels[64];
+    size_t n = 0;
+    while (!list_empty(&b->lingering) && target_of(b->lingering.next)->linger_ms <= now) {
+        struct target *t = target_of(b->lingering.next);
+        if (t->state != TARGET_WANTED) {
+            channels[n] = target_name(TARGET_CHANNEL, t->bucket, hub_name(t), names[n]);
+            n++;
+        }
+        hub_forget(&b->worker->hub, t);
+        if (n == ARRAY_LEN(channels)) {
+            redis_subscriber_unsubscribe(&b->events, channels, n);
+            n = 0;
+        }
+    }
+    if (n > 0)
+        redis_subscriber_unsubscribe(&b->events, channels, n);
+    if (!list_empty(&b->lingering))
+        timer_start(&b->worker->loop, timer, target_of(b->lingering.next)->linger_ms - now);
+}
+
+static bool subscribe_wanted(struct turn_hook *hook)
+{
+    struct bus *b = CONTAINER_OF(hook, struct bus, subscribe);
+    char names[64][TARGET_NAME_SIZE];
+    struct slice channels[64];
+    if (!bus_is_up(b))
+        return false;
+    while (!list_empty(&b->wanted)) {
+        size_t n = 0;
+        while (n < ARRAY_LEN(channels) && !list_empty(&b->wanted)) {
+            struct target *t = target_of(b->wanted.next);
+            list_remove(&t->queued);
+            t->state = TARGET_ASKED;
+            channels[n] = target_name(TARGET_CHANNEL, t->bucket, hub_name(t), names[n]);
+            n++;
+        }
+        redis_subscriber_subscribe(&b->events, channels, n);
+    }
+    return false;
+}
+
+/* ---- reading a target's meta ---- */
+
+struct meta_read {
+    struct bus *bus;
+    size_t name_n;
+    char name[]; /* not a pointer: the target may be let go meanwhile */
+};
+
+static void go_live(struct bus *b, struct target *t)
+{
+    t->state = TARGET_LIVE;
+    LIST_EACH_SAFE (it, &t->members) {
+        struct conn *c = CONTAINER_OF(it, struct member, of_target)->conn;
+        if (c->members->target == t) /* the user's own target stands first */
+            conn_ready(c);
+    }
+}
+
+static void learn(struct bus *b, struct target *t, struct slice meta)
+{
+    struct redis_fn_meta m;
+    struct coordinate seen;
+    if (redis_fn_meta_parse(meta, &m) != 0) {
+        log_error("meta_malformed", LOG_SL("target", hub_name(t)));
+        return;
+    }
+    if (t->last_id != 0 && m.id > t->last_id)
+        counter_add(&b->worker->metrics->gaps, 1);
+    t->last_id = MAX(t->last_id, m.id);
+    /* the newest comes first, and the hub keeps the last that it was told */
+    for (int n = 0; n < SEEN_MAX && redis_fn_meta_next(&m, &seen) == 1; n++)
+        hub_saw(t, seen.part, seen.offset, seen.n);
+}
+
+static void on_meta(void *arg, const redisReply *reply)
+{
+    struct meta_read *read = arg;
+    struct bus *b = read->bus;
+    struct target *t = hub_find(&b->worker->hub, slice_make(read->name, read->name_n));
+    free(read);
+    if (reply == NULL || t == NULL || t->state != TARGET_SUBSCRIBED)
+        return; /* the link broke: all is read anew when it is back */
+    if (reply->type == REDIS_REPLY_ERROR) {
+        log_error("meta_refused", LOG_S("reply", reply->str));
+        redis_link_drop(&b->commands.link, "a meta could not be read");
+        return;
+    }
+    if (reply->type == REDIS_REPLY_STRING)
+        learn(b, t, slice_make(reply->str, reply->len));
+    go_live(b, t);
+}
+
+static void read_meta(struct bus *b, struct target *t)
+{
+    char name[TARGET_NAME_SIZE];
+    struct meta_read *read = xmalloc(sizeof(*read) + t->name_n);
+    read->bus = b;
+    read->name_n = t->name_n;
+    memcpy(read->name, t->name, t->name_n);
+    struct slice argv[] = {SLICE("GET"), target_name(TARGET_META, t->bucket, hub_name(t), name)};
+    census_ask(&b->worker->census, t); /* answered first: known when the target goes live */
+    if (redis_commands_send(&b->commands, argv, 2, on_meta, read) != 0)
+        free(read);
+}
+
+/* ---- what arrives ---- */
+
+static void on_event(struct bus *b, struct target *t, struct slice bytes)
+{
+    struct gateway_metrics *metrics = b->worker->metrics;
+    struct envelope e;
+    const char *why;
+    if (envelope_decode(bytes, &e, &why) != 0) {
+        log_error("envelope_malformed", LOG_SL("target", hub_name(t)), LOG_S("reason", why));
+        counter_add(&metrics->events_undecodable, 1);
+        return;
+    }
+    counter_add(&metrics->events, 1);
+    if (e.id != 0) {
+        struct coordinate at;
+        bool repeat = e.id <= t->last_id;
+        if (envelope_coordinate(&e, &at) == 0 && !hub_saw(t, at.part, at.offset, at.n))
+            repeat = true;
+        if (t->state == TARGET_LIVE && e.id > t->last_id && e.prev != t->last_id)
+            counter_add(&metrics->gaps, 1);
+        t->last_id = MAX(t->last_id, e.id);
+        if (repeat) {
+            counter_add(&metrics->repeats, 1);
+            return;
+        }
+    }
+    size_t n = hub_deliver(&b->worker->hub, t, &e, e.id);
+    worker_delivered(b->worker, e.kafka_ms, n);
+}
+
+static void on_push(struct redis_subscriber *rs, const struct resp_push *push)
+{
+    struct bus *b = rs->owner;
+    struct slice name;
+    if (target_of_channel(push->channel, &name) != 0)
+        return;
+    struct target *t = hub_find(&b->worker->hub, name);
+    if (t == NULL)
+        return; /* let go a moment ago */
+    switch (push->kind) {
+    case RESP_PUSH_MESSAGE:
+        on_event(b, t, push->payload);
+        break;
+    case RESP_PUSH_SUBSCRIBED:
+        if (t->state == TARGET_ASKED) {
+            t->state = TARGET_SUBSCRIBED;
+            read_meta(b, t);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- links up and down ---- */
+
+/* Nothing is subscribed any more, or what was subscribed cannot be believed: begin anew with all that have members. */
+static void want_all(struct bus *b)
+{
+    MAP_EACH (node, &b->worker->hub.targets) {
+        struct target *t = CONTAINER_OF(node, struct target, node);
+        if (t->member_count > 0)
+            queue_wanted(b, t);
+        else
+            t->state = TARGET_WANTED;
+    }
+}
+
+static void on_events_up(struct redis_subscriber *rs)
+{
+    want_all(rs->owner);
+}
+
+static void on_events_down(struct redis_subscriber *rs, const char *reason)
+{
+    want_all(rs->owner);
+}
+
+/* Metas that were asked for on the link that broke are asked for again. */
+static void on_commands_up(struct redis_commands *rc)
+{
+    struct bus *b = rc->owner;
+    MAP_EACH (node, &b->worker->hub.targets) {
+        struct target *t = CONTAINER_OF(node, struct target, node);
+        if (t->state == TARGET_SUBSCRIBED)
+            read_meta(b, t);
+    }
+}
+
+void bus_init(struct bus *b, struct worker *w, const struct endpoint *endpoint)
+{
+    *b = (struct bus){.worker = w};
+    list_init(&b->wanted);
+    list_init(&b->lingering);
+    timer_init(&b->linger_timer, on_linger);
+    b->events =
+        (struct redis_subscriber){.owner = b, .on_up = on_events_up, .on_down = on_events_down, .on_push = on_push};
+    loop_add_hook(&w->loop, &b->subscribe, subscribe_wanted); /* before the links' own hooks, which write */
+    redis_subscriber_init(&b->events, &w->loop, endpoint);
+    redis_commands_init(&b->commands, &w->loop, endpoint, b, on_commands_up, NULL);
+}
+
+void bus_release(struct bus *b)
+{
+    timer_stop(&b->linger_timer);
+    list_remove(&b->subscribe.link);
+    redis_subscriber_release(&b->events);
+    redis_commands_release(&b->commands);
+}

@@ -1,0 +1,33 @@
+/* One worker's links to Redis, and which channels are subscribed on them. A target's way: wanted → asked → subscribed
+ * → live (its meta was read). After a reconnect all begin anew; connections stay. One node now; which node holds a
+ * target is topology.h's to say. */
+#ifndef TIDEGATE_GATEWAY_BUS_H
+#define TIDEGATE_GATEWAY_BUS_H
+
+#include "common/redis_commands.h"
+#include "common/redis_subscriber.h"
+
+struct target;
+struct worker;
+
+struct bus {
+    struct worker *worker;
+    struct redis_subscriber events;
+    struct redis_commands commands;
+    struct list wanted;    /* targets to subscribe */
+    struct list lingering; /* targets without members, the next to be let go first */
+    struct timer linger_timer;
+    struct turn_hook subscribe;
+};
+
+/* *Borrows* the endpoint for the bus's life. */
+void bus_init(struct bus *b, struct worker *w, const struct endpoint *endpoint);
+void bus_release(struct bus *b);
+/* Both links are up. */
+bool bus_is_up(const struct bus *b);
+/* The target has its first member: it is to be subscribed, or, not fresh, to stay so. */
+void bus_want(struct bus *b, struct target *t, bool fresh);
+/* The last member has left: let go after CHANNEL_LINGER, and the target with it. */
+void bus_linger(struct bus *b, struct target *t);
+
+#endif

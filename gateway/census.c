@@ -1,0 +1,307 @@
+/* One pipeline a second: this worker's lease and names, the users that changed, and everybody's leases. */
+#include "gateway/census.h"
+#include "common/json_write.h"
+#include "common/target.h"
+#include "gateway/conn.h"
+#include "gateway/hub.h"
+#include "gateway/worker.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define PRESENCE_TTL_S      "86400" /* of a user's hash after its last change: what a killed worker left goes in the end */
+#define KEY_SIZE            96
+#define USER_CHANGES_PER_GO 5000 /* the rest a second later */
+
+static struct redis_commands *redis(const struct census *cs)
+{
+    return &cs->worker->bus.commands;
+}
+
+static struct slice own_key(const struct census *cs, const char *kind, struct slice id, char out[KEY_SIZE])
+{
+    int n = snprintf(out, KEY_SIZE, "tg:{%.*s}:%s%.*s", SLICE_ARG(target_tag(0)), kind, SLICE_ARG(id));
+    return slice_make(out, (size_t)n);
+}
+
+static bool is_live(const struct census *cs, struct slice id)
+{
+    struct slice rest = buf_slice(&cs->live);
+    while (rest.n > 0)
+        if (slice_eq(slice_cut(&rest, ' '), id))
+            return true;
+    return false;
+}
+
+static bool is_capped(const struct census *cs)
+{
+    return cs->worker->cfg->max_connections_per_user > 0;
+}
+
+/* ---- a user's connections elsewhere ---- */
+
+struct user_read {
+    struct census *census;
+    bool after_write; /* of our own count */
+    size_t name_n;
+    char name[];
+};
+
+/* The newest of ours go, as many as this worker must give up. */
+static void close_newest(struct target *t, uint64_t count)
+{
+    while (count-- > 0 && !list_empty(&t->members))
+        conn_close(CONTAINER_OF(t->members.prev, struct member, of_target)->conn, CLOSE_USER_LIMIT);
+}
+
+/* An excess comes from an addition, and who added writes its count before it reads the others': of two that add at
+ * once, at least the later one sees both. So each gives up no more than it added since it last looked. */
+static void settle(struct census *cs, struct target *t, const redisReply *hash, bool after_write)
+{
+    uint64_t elsewhere = 0, n;
+    for (size_t i = 0; i + 1 < hash->elements; i += 2) {
+        struct slice id = slice_make(hash->element[i]->str, hash->element[i]->len);
+        struct slice count = slice_make(hash->element[i + 1]->str, hash->element[i + 1]->len);
+        if (!slice_eq(id, slice_of(cs->id)) && is_live(cs, id) && slice_to_u64(count, &n) == 0)
+            elsewhere += n;
+    }
+    t->elsewhere = (uint32_t)MIN(elsewhere, UINT32_MAX);
+    if (!after_write)
+        return;
+    uint64_t cap = (uint64_t)cs->worker->cfg->max_connections_per_user, total = elsewhere + t->member_count;
+    uint64_t added = t->member_count > t->settled ? t->member_count - t->settled : 0;
+    t->settled = t->member_count;
+    if (total > cap)
+        close_newest(t, MIN(total - cap, added));
+}
+
+static void on_user(void *arg, const redisReply *reply)
+{
+    struct user_read *read = arg;
+    struct target *t = hub_find(&read->census->worker->hub, slice_make(read->name, read->name_n));
+    if (t != NULL && reply != NULL && reply->type == REDIS_REPLY_ARRAY)
+        settle(read->census, t, reply, read->after_write);
+    free(read);
+}
+
+static void read_user(struct census *cs, struct target *t, bool after_write)
+{
+    char key[TARGET_NAME_SIZE];
+    struct user_read *read = xmalloc(sizeof(*read) + t->name_n);
+    read->census = cs;
+    read->after_write = after_write;
+    read->name_n = t->name_n;
+    memcpy(read->name, t->name, t->name_n);
+    struct slice argv[] = {SLICE("HGETALL"), target_name(TARGET_PRESENCE, t->bucket, hub_name(t), key)};
+    if (redis_commands_send(redis(cs), argv, 2, on_user, read) != 0)
+        free(read);
+}
+
+void census_ask(struct census *cs, struct target *t)
+{
+    if (is_capped(cs) && hub_is_user(t))
+        read_user(cs, t, false);
+}
+
+bool census_is_over(const struct census *cs, const struct target *t)
+{
+    return is_capped(cs) && hub_is_user(t) &&
+           (uint64_t)t->member_count + t->elsewhere > (uint64_t)cs->worker->cfg->max_connections_per_user;
+}
+
+void census_changed(struct census *cs, struct target *t)
+{
+    if (is_capped(cs) && hub_is_user(t) && list_empty(&t->changed))
+        list_push_back(&cs->changed, &t->changed);
+}
+
+static void write_user(struct census *cs, struct target *t)
+{
+    char key[TARGET_NAME_SIZE], count[16];
+    struct slice k = target_name(TARGET_PRESENCE, t->bucket, hub_name(t), key);
+    if (t->member_count == 0) {
+        redis_commands_send(redis(cs), (struct slice[]){SLICE("HDEL"), k, slice_of(cs->id)}, 3, NULL, NULL);
+        return;
+    }
+    snprintf(count, sizeof(count), "%u", t->member_count);
+    redis_commands_send(redis(cs), (struct slice[]){SLICE("HSET"), k, slice_of(cs->id), slice_of(count)}, 4, NULL,
+                        NULL);
+    redis_commands_send(redis(cs), (struct slice[]){SLICE("EXPIRE"), k, SLICE(PRESENCE_TTL_S)}, 3, NULL, NULL);
+    read_user(cs, t, true);
+}
+
+static void write_changed_users(struct census *cs)
+{
+    for (int n = 0; n < USER_CHANGES_PER_GO && !list_empty(&cs->changed); n++) {
+        struct target *t = CONTAINER_OF(cs->changed.next, struct target, changed);
+        list_remove(&t->changed);
+        write_user(cs, t);
+    }
+}
+
+/* ---- the worker's own lease ---- */
+
+static void write_lease(struct census *cs)
+{
+    const struct worker *w = cs->worker;
+    char key[KEY_SIZE], counts[80], ttl[16];
+    uint64_t sent = atomic_load_explicit(&w->metrics->messages_sent.n, memory_order_relaxed);
+    snprintf(counts, sizeof(counts), "%zu %zu %" PRIu64, w->connections, w->hub.users, sent);
+    snprintf(ttl, sizeof(ttl), "%d", CENSUS_LEASE_MS);
+    struct slice k = own_key(cs, "w:", slice_of(cs->id), key);
+    redis_commands_send(redis(cs), (struct slice[]){SLICE("SET"), k, slice_of(counts), SLICE("PX"), slice_of(ttl)}, 5,
+                        NULL, NULL);
+    k = own_key(cs, "workers", SLICE(""), key);
+    redis_commands_send(redis(cs), (struct slice[]){SLICE("SADD"), k, slice_of(cs->id)}, 3, NULL, NULL);
+}
+
+static void write_names(struct census *cs)
+{
+    char key[KEY_SIZE], ttl[16];
+    struct buf names = {0};
+    size_t count = 0, max = (size_t)cs->worker->cfg->status_users_max;
+    buf_byte(&names, '{');
+    MAP_EACH (node, &cs->worker->hub.targets) {
+        const struct target *t = CONTAINER_OF(node, struct target, node);
+        if (!hub_is_user(t) || t->member_count == 0)
+            continue;
+        if (count++ == max)
+            break;
+        if (count > 1)
+            buf_byte(&names, ',');
+        json_write_string(&names, slice_from(hub_name(t), 2));
+        buf_byte(&names, ':');
+        buf_u64(&names, t->member_count);
+    }
+    buf_byte(&names, '}');
+    snprintf(ttl, sizeof(ttl), "%d", CENSUS_LEASE_MS);
+    struct slice k = own_key(cs, "n:", slice_of(cs->id), key);
+    redis_commands_send(redis(cs), (struct slice[]){SLICE("SET"), k, buf_slice(&names), SLICE("PX"), slice_of(ttl)}, 5,
+                        NULL, NULL);
+    buf_release(&names);
+}
+
+/* ---- everybody's leases ---- */
+
+struct leases_read {
+    struct census *census;
+    size_t count;
+    struct buf ids; /* a space behind each, in the order asked */
+};
+
+static void add_lease(struct census_totals *sum, struct slice text)
+{
+    uint64_t connections, users, messages;
+    if (slice_to_u64(slice_cut(&text, ' '), &connections) != 0 || slice_to_u64(slice_cut(&text, ' '), &users) != 0 ||
+        slice_to_u64(text, &messages) != 0)
+        return;
+    sum->connections += connections;
+    sum->users += users;
+    sum->messages += messages;
+    sum->workers++;
+}
+
+static void forget_worker(struct census *cs, struct slice id)
+{
+    char key[KEY_SIZE];
+    struct slice argv[] = {SLICE("SREM"), own_key(cs, "workers", SLICE(""), key), id};
+    redis_commands_send(redis(cs), argv, 3, NULL, NULL);
+}
+
+static void on_leases(void *arg, const redisReply *reply)
+{
+    struct leases_read *read = arg;
+    struct census *cs = read->census;
+    if (reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == read->count) {
+        struct slice ids = buf_slice(&read->ids);
+        cs->totals = (struct census_totals){0};
+        buf_clear(&cs->live);
+        for (size_t i = 0; i < read->count; i++) {
+            struct slice id = slice_cut(&ids, ' ');
+            const redisReply *lease = reply->element[i];
+            if (lease->type != REDIS_REPLY_STRING) {
+                forget_worker(cs, id);
+                continue;
+            }
+            add_lease(&cs->totals, slice_make(lease->str, lease->len));
+            buf_append(&cs->live, id);
+            buf_byte(&cs->live, ' ');
+        }
+        write_changed_users(cs); /* now, when it is known which workers live */
+    }
+    buf_release(&read->ids);
+    free(read);
+}
+
+/* Builds MGET of one key per id; ids stand in a text, a space behind each. */
+static size_t mget_of(const struct census *cs, const char *kind, struct slice ids, struct buf *keys, struct slice *argv,
+                      size_t max)
+{
+    size_t n = 1, at = 0;
+    argv[0] = SLICE("MGET");
+    buf_reserve(keys, (ids.n / 2 + 1) * KEY_SIZE); /* no growth below: argv points into it */
+    while (ids.n > 0 && n < max) {
+        struct slice key = own_key(cs, kind, slice_cut(&ids, ' '), keys->p + at);
+        argv[n++] = key;
+        at += KEY_SIZE;
+    }
+    return n;
+}
+
+static void on_workers(void *arg, const redisReply *reply)
+{
+    struct census *cs = arg;
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 ||
+        reply->elements >= CENSUS_WORKERS_MAX)
+        return;
+    struct leases_read *read = xcalloc(1, sizeof(*read));
+    read->census = cs;
+    read->count = reply->elements;
+    for (size_t i = 0; i < reply->elements; i++) {
+        buf_append(&read->ids, slice_make(reply->element[i]->str, reply->element[i]->len));
+        buf_byte(&read->ids, ' ');
+    }
+    struct buf keys = {0};
+    struct slice *argv = xmalloc((read->count + 1) * sizeof(*argv));
+    size_t n = mget_of(cs, "w:", buf_slice(&read->ids), &keys, argv, read->count + 1);
+    if (redis_commands_send(redis(cs), argv, n, on_leases, read) != 0)
+        on_leases(read, NULL);
+    free(argv);
+    buf_release(&keys);
+}
+
+size_t census_names_mget(const struct census *cs, struct buf *keys, struct slice *argv, size_t max)
+{
+    return mget_of(cs, "n:", buf_slice(&cs->live), keys, argv, max);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct census *cs = CONTAINER_OF(t, struct census, timer);
+    struct worker *w = cs->worker;
+    char key[KEY_SIZE];
+    timer_start(&w->loop, t, CENSUS_PERIOD_MS);
+    if (!redis_commands_is_up(redis(cs))) {
+        cs->totals = (struct census_totals){.connections = w->connections, .users = w->hub.users, .workers = 1};
+        return;
+    }
+    write_lease(cs);
+    write_names(cs);
+    struct slice argv[] = {SLICE("SMEMBERS"), own_key(cs, "workers", SLICE(""), key)};
+    redis_commands_send(redis(cs), argv, 2, on_workers, cs);
+}
+
+void census_init(struct census *cs, struct worker *w)
+{
+    *cs = (struct census){.worker = w};
+    snprintf(cs->id, sizeof(cs->id), "%s.%u", w->gateway->id, w->index);
+    list_init(&cs->changed);
+    timer_init(&cs->timer, on_timer);
+    timer_start(&w->loop, &cs->timer, 10);
+}
+
+void census_release(struct census *cs)
+{
+    timer_stop(&cs->timer);
+    buf_release(&cs->live);
+}

@@ -1,0 +1,48 @@
+/* How many connections there are, over all gateways. Each worker writes its counts into Redis once a second under a
+ * lease, and reads everybody's: never one call per connection. A worker that is killed drops out when its lease ends.
+ * The cap per user holds over all gateways the same way: within the second, and then for good.
+ *
+ *   tg:{tag of bucket 0}:workers      set: ids of workers
+ *   tg:{tag of bucket 0}:w:<worker>   "<connections> <users> <messages>", lives CENSUS_LEASE_MS
+ *   tg:{tag of bucket 0}:n:<worker>   JSON object: user → connections, at most STATUS_USERS_MAX; lives as long
+ *   tg:{tag}:p:<target>               hash: worker → connections of this user there */
+#ifndef TIDEGATE_GATEWAY_CENSUS_H
+#define TIDEGATE_GATEWAY_CENSUS_H
+
+#include "common/buf.h"
+#include "common/loop.h"
+
+#define CENSUS_PERIOD_MS 1000
+#define CENSUS_LEASE_MS  5000
+
+struct target;
+struct worker;
+
+struct census_totals {
+    uint64_t connections, users, messages; /* users: one on two workers counts twice */
+    uint64_t workers;
+};
+
+struct census {
+    struct worker *worker;
+    char id[32];
+    struct timer timer;
+    struct list changed;         /* struct target.changed: users whose count is to be written */
+    struct census_totals totals; /* of the cluster, a second old; the worker's own while Redis is away */
+    struct buf live;             /* ids of the workers whose lease lives, a space behind each */
+};
+
+void census_init(struct census *cs, struct worker *w);
+void census_release(struct census *cs);
+/* The user's connections on this worker have become more or fewer. */
+void census_changed(struct census *cs, struct target *t);
+/* Reads the user's connections elsewhere into t->elsewhere; answers before any command sent to the bus later. */
+void census_ask(struct census *cs, struct target *t);
+/* True when the user has more connections than MAX_CONNECTIONS_PER_USER, over all gateways. */
+bool census_is_over(const struct census *cs, const struct target *t);
+
+/* MGET of every live worker's names, whose keys lie in the empty keys: fills argv, returns argc, at most max. */
+size_t census_names_mget(const struct census *cs, struct buf *keys, struct slice *argv, size_t max);
+#define CENSUS_WORKERS_MAX 4096
+
+#endif

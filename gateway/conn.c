@@ -1,0 +1,210 @@
+/* The states of a connection: joining → open → closing → dead. */
+#include "gateway/conn.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/target.h"
+#include "gateway/hub.h"
+#include "gateway/worker.h"
+
+#include <stdlib.h>
+
+struct conn *conn_new(struct worker *w, const struct dialect *d, const struct conn_identity *who,
+                      struct transport *transport)
+{
+    struct conn *c = xmalloc(sizeof(*c));
+    *c = (struct conn){.worker = w,
+                       .dialect = d,
+                       .transport = transport,
+                       .heard_ms = w->loop.now_ms,
+                       .expires_s = who->expires_s,
+                       .ip = who->ip,
+                       .state = CONN_JOINING};
+    transport->conn = c;
+    list_init(&c->by_due);
+    list_init(&c->dirty);
+    if (who->user_json.n > 0)
+        c->user_json = slice_dup(who->user_json);
+    worker_add(w, c);
+    return c;
+}
+
+void conn_join_user(struct conn *c, struct slice user)
+{
+    struct buf name = {0};
+    if (target_append_user(&name, user) != 0)
+        BUG("a user id that auth let pass is no target");
+    hub_join(&c->worker->hub, c, TARGET_EVERYBODY);
+    struct target *t = hub_join(&c->worker->hub, c, buf_slice(&name)); /* last, so first in c->members */
+    buf_release(&name);
+    if (t->state == TARGET_LIVE)
+        conn_ready(c);
+}
+
+void conn_ready(struct conn *c)
+{
+    if (c->state != CONN_JOINING)
+        return;
+    if (c->members != NULL && census_is_over(&c->worker->census, c->members->target)) {
+        conn_close(c, CLOSE_USER_LIMIT);
+        return;
+    }
+    c->state = CONN_OPEN;
+    worker_beat_later(c->worker, c);
+    if (c->dialect->hello != NULL)
+        conn_send_owned(c, c->dialect->hello(&(struct welcome){.user_json = slice_of(c->user_json)}));
+}
+
+void conn_send(struct conn *c, struct frame *f)
+{
+    if (c->state > CONN_OPEN)
+        return;
+    if (outbox_push(&c->outbox, f, c->worker->cfg->outbox_bytes) == OUTBOX_FULL) {
+        counter_add(&c->worker->metrics->send_failures, 1);
+        outbox_drop_waiting(&c->outbox);
+        conn_close(c, CLOSE_SLOW);
+        return;
+    }
+    worker_mark_dirty(c->worker, c);
+}
+
+void conn_send_owned(struct conn *c, struct frame *f)
+{
+    if (f == NULL)
+        return;
+    conn_send(c, f);
+    frame_unref(f);
+}
+
+static void leave(struct conn *c, enum close_reason why)
+{
+    c->reason = (uint8_t)why;
+    hub_leave_all(&c->worker->hub, c);
+    limit_leave(&c->worker->gateway->addresses, c->ip);
+    c->ip = NULL;
+    worker_left(c->worker, c, why);
+}
+
+static uint16_t code_of(const struct conn *c, enum close_reason why)
+{
+    uint16_t code = close_rows[why].code;
+    return code == close_rows[CLOSE_TOKEN].code ? (uint16_t)c->worker->cfg->auth_close_code : code;
+}
+
+void conn_close(struct conn *c, enum close_reason why)
+{
+    if (c->state >= CONN_CLOSING)
+        return;
+    leave(c, why);
+    c->state = CONN_CLOSING;
+    worker_closing(c->worker, c);
+    c->transport->ops->close(c->transport, code_of(c, why), slice_of(close_rows[why].reason));
+}
+
+void conn_on_goodbye(struct conn *c, uint16_t code)
+{
+    if (c->state >= CONN_CLOSING)
+        return;
+    leave(c, CLOSE_PEER);
+    c->state = CONN_CLOSING;
+    worker_closing(c->worker, c);
+    c->transport->ops->close(c->transport, code, SLICE(""));
+}
+
+void conn_gone(struct conn *c, enum close_reason why)
+{
+    if (c->state == CONN_DEAD)
+        return;
+    if (c->state < CONN_CLOSING)
+        leave(c, why);
+    c->state = CONN_DEAD;
+    worker_dead(c->worker, c);
+}
+
+void conn_free(struct conn *c)
+{
+    assert(c->state == CONN_DEAD && c->members == NULL);
+    outbox_release(&c->outbox);
+    c->transport->ops->free(c->transport);
+    free(c->user_json);
+    free(c);
+}
+
+void conn_flush(struct conn *c)
+{
+    if (c->state != CONN_DEAD)
+        c->transport->ops->flush(c->transport);
+}
+
+static void refuse(struct conn *c, const char *code, const char *detail)
+{
+    counter_add(&c->worker->metrics->errors_sent, 1);
+    struct reply r = {.kind = REPLY_ERROR, .code = code, .detail = detail};
+    conn_send_owned(c, c->dialect->encode_reply(&r));
+}
+
+static bool within_rate(struct conn *c)
+{
+    const struct gateway_config *cfg = c->worker->cfg;
+    if (c->members == NULL) /* no user: a conformance peer */
+        return true;
+    return limit_rate_allows(&c->members->target->rate, c->worker->loop.now_ms, cfg->rate_limit_window,
+                             (uint32_t)cfg->rate_limit_max_messages);
+}
+
+void conn_on_message(struct conn *c, struct slice bytes, bool binary)
+{
+    conn_on_alive(c);
+    if (c->state > CONN_OPEN)
+        return;
+    counter_add(&c->worker->metrics->messages_received, 1);
+    if (!within_rate(c)) {
+        refuse(c, "rate_limited", "Too many messages");
+        conn_close(c, CLOSE_RATE_LIMIT);
+        return;
+    }
+    struct message m;
+    c->dialect->decode(bytes, binary, &m);
+    switch (m.kind) {
+    case MESSAGE_PING:
+        conn_send_owned(c, c->dialect->encode_reply(&(struct reply){.kind = REPLY_PONG, .to = &m}));
+        break;
+    case MESSAGE_ECHO:
+        conn_send_owned(c, c->dialect->encode_reply(&(struct reply){.kind = REPLY_ECHO, .to = &m}));
+        break;
+    case MESSAGE_PONG:
+        break;
+    case MESSAGE_MALFORMED:
+        refuse(c, "malformed_message", m.detail);
+        break;
+    case MESSAGE_UNKNOWN:
+        refuse(c, "unknown_type", m.detail);
+        break;
+    }
+}
+
+void conn_on_alive(struct conn *c)
+{
+    c->heard_ms = c->worker->loop.now_ms;
+}
+
+/* Once in HEARTBEAT_INTERVAL: is the token still good, is the peer alive, and the dialect's own ping. A peer that was
+ * silent since the last beat is asked by a protocol ping too. */
+void conn_beat(struct conn *c)
+{
+    const struct gateway_config *cfg = c->worker->cfg;
+    uint64_t silent = c->worker->loop.now_ms - c->heard_ms;
+    if (c->expires_s != 0 && clock_wall_ms() / 1000 >= c->expires_s) {
+        conn_close(c, CLOSE_EXPIRED);
+        return;
+    }
+    if (silent >= cfg->connection_timeout) {
+        outbox_drop_waiting(&c->outbox);
+        conn_close(c, CLOSE_SILENT);
+        return;
+    }
+    worker_beat_later(c->worker, c);
+    if (c->dialect->hello != NULL)
+        conn_send(c, worker_heartbeat_frame(c->worker, c->dialect));
+    if (silent >= cfg->heartbeat_interval)
+        c->transport->ops->ping(c->transport);
+}

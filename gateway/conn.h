@@ -1,0 +1,80 @@
+/* A connection: who it is, how it speaks (dialect), what waits for it (outbox), and what carries it (transport). It
+ * belongs to one worker's thread. Every exit goes through conn_close or conn_gone; the worker frees it after the turn,
+ * so a pointer stays good until then. */
+#ifndef TIDEGATE_GATEWAY_CONN_H
+#define TIDEGATE_GATEWAY_CONN_H
+
+#include "common/list.h"
+#include "gateway/close.h"
+#include "gateway/dialect.h"
+#include "gateway/limit.h"
+#include "gateway/outbox.h"
+#include "gateway/transport.h"
+
+struct worker;
+struct member;
+
+enum conn_state {
+    CONN_JOINING, /* its channel is being subscribed; nothing was said yet */
+    CONN_OPEN,
+    CONN_CLOSING, /* our goodbye is on its way, or the client's was answered */
+    CONN_DEAD,    /* waits for the worker to free it */
+};
+
+struct conn {
+    struct worker *worker;
+    const struct dialect *dialect;
+    struct transport *transport; /* owned; NULL once dead */
+    struct outbox outbox;
+    struct member *members; /* its targets, by hub.h */
+    struct list by_due;     /* in the worker's list for its state: beating, closing or dead */
+    struct list dirty;      /* in the worker's list of those that have something to write */
+    uint64_t due_ms;        /* next heartbeat; closing: the deadline */
+    uint64_t heard_ms;      /* when the client last said anything */
+    uint64_t expires_s;     /* the token's exp, seconds since 1970; 0: never */
+    struct limit_entry *ip; /* its place in the count of its address; NULL: not counted */
+    char *user_json;        /* owned; the id as the token wrote it; NULL: no user */
+    uint8_t state;          /* enum conn_state */
+    uint8_t reason;         /* enum close_reason, once closing or dead */
+};
+
+/* What the handshake found out. */
+struct conn_identity {
+    struct slice user_json; /* the id as the token wrote it; empty: no user */
+    struct slice user;      /* its text */
+    uint64_t expires_s;
+    struct limit_entry *ip; /* taken */
+};
+
+/* *Takes* transport, which must be ready to write. Then call conn_join_user, or conn_ready for a connection without a
+ * user, or conn_close to refuse it where the client can see it. */
+struct conn *conn_new(struct worker *w, const struct dialect *d, const struct conn_identity *who,
+                      struct transport *transport);
+/* Makes it a member of the user's target and of everybody's. Once the user's channel is subscribed it is ready. */
+void conn_join_user(struct conn *c, struct slice user);
+/* All is subscribed: says hello. */
+void conn_ready(struct conn *c);
+/* Queues a frame (*keeps a ref*), to be written after this turn. A connection that does not read is closed. Ignored
+ * unless joining or open. */
+void conn_send(struct conn *c, struct frame *f);
+/* The same for a frame made for this one connection: *takes* it. NULL is ignored. */
+void conn_send_owned(struct conn *c, struct frame *f);
+/* Says goodbye with the reason's code and ends when the client answered or CLOSE_GRACE_MS are over. Idempotent. */
+void conn_close(struct conn *c, enum close_reason why);
+
+/* From the transport. */
+void conn_on_message(struct conn *c, struct slice bytes, bool binary);
+void conn_on_alive(struct conn *c);
+/* The client said goodbye; its close frame's code, or 1005 without one. */
+void conn_on_goodbye(struct conn *c, uint16_t code);
+/* The transport is no more (or its goodbye is done): to be freed after this turn. */
+void conn_gone(struct conn *c, enum close_reason why);
+
+/* From the worker: writes what waits; the heartbeat's moment has come; frees. */
+void conn_flush(struct conn *c);
+void conn_beat(struct conn *c);
+void conn_free(struct conn *c);
+
+#define CLOSE_GRACE_MS 2000
+
+#endif

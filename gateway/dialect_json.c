@@ -1,0 +1,142 @@
+/* Plain JSON text messages, one object each: the task services' form, and sub-protocol tidegate.v1.json. */
+#include "common/event_id.h"
+#include "common/json.h"
+#include "common/json_write.h"
+#include "gateway/dialect.h"
+
+#define MESSAGE_DEPTH 32
+
+static struct frame *hello(const struct welcome *w)
+{
+    struct buf b = {0};
+    frame_begin(&b);
+    buf_lit(&b, "{\"type\":\"connected\",\"user_id\":");
+    buf_append(&b, w->user_json);
+    buf_lit(&b, ",\"message\":\"WebSocket connection established\"}");
+    return frame_finish(&b, WS_OP_TEXT);
+}
+
+/* The members of an object's text, without its braces. */
+static struct slice inside(struct slice object)
+{
+    object = slice_trim(object);
+    return slice_trim(slice_make(object.p + 1, object.n - 2));
+}
+
+static void append_payload(struct buf *b, const struct envelope *e)
+{
+    if (e->flags & ENVELOPE_MEMBERS) {
+        struct slice members = inside(e->payload);
+        if (members.n > 0)
+            buf_byte(b, ',');
+        buf_append(b, members);
+        return;
+    }
+    buf_lit(b, ",\"data\":");
+    if (e->kind == ENVELOPE_JSON)
+        buf_append(b, e->payload);
+    else
+        json_write_string(b, e->payload);
+}
+
+static struct frame *encode_event(const struct envelope *e, uint64_t position)
+{
+    struct buf b = {0};
+    if (e->kind == ENVELOPE_BINARY)
+        return NULL;
+    frame_begin(&b);
+    buf_reserve(&b, e->payload.n + e->key.n + e->event.n + 96);
+    buf_lit(&b, "{\"type\":");
+    json_write_string(&b, e->event);
+    append_payload(&b, e);
+    if (position != 0) {
+        char id[EVENT_ID_SIZE];
+        buf_lit(&b, ",\"id\":\"");
+        buf_append(&b, event_id_format(position, id));
+        buf_byte(&b, '"');
+    }
+    if (e->key.n > 0) {
+        buf_lit(&b, ",\"key\":");
+        json_write_string(&b, e->key);
+    }
+    buf_byte(&b, '}');
+    return frame_finish(&b, WS_OP_TEXT);
+}
+
+static void decode(struct slice bytes, bool binary, struct message *out)
+{
+    enum { TYPE, DATA, TIMESTAMP, COUNT };
+    static const struct slice names[COUNT] = {{"type", 4}, {"data", 4}, {"timestamp", 9}};
+    struct json_value v[COUNT];
+    struct json_error err;
+    *out = (struct message){.kind = MESSAGE_MALFORMED, .binary = binary};
+    if (binary) {
+        out->detail = "Messages are JSON text";
+    } else if (json_members(bytes, MESSAGE_DEPTH, names, COUNT, v, &err) != 0) {
+        out->detail = "The message is not a JSON object";
+    } else if (v[TYPE].kind != JSON_STRING) {
+        out->detail = "The message has no type";
+    } else if (json_string_is(v[TYPE].raw, SLICE("ping"))) {
+        *out = (struct message){.kind = MESSAGE_PING, .data = v[DATA].raw, .timestamp = v[TIMESTAMP].raw};
+    } else if (json_string_is(v[TYPE].raw, SLICE("pong"))) {
+        out->kind = MESSAGE_PONG;
+    } else {
+        out->kind = MESSAGE_UNKNOWN;
+        out->detail = "No such message type";
+    }
+}
+
+static void append_pong(struct buf *b, const struct message *ping)
+{
+    buf_lit(b, "{\"type\":\"pong\"");
+    if (ping->data.p != NULL) {
+        buf_lit(b, ",\"data\":");
+        buf_append(b, ping->data);
+    }
+    if (ping->timestamp.p != NULL) {
+        buf_lit(b, ",\"timestamp\":");
+        buf_append(b, ping->timestamp);
+    }
+    buf_byte(b, '}');
+}
+
+static void append_error(struct buf *b, const struct reply *r)
+{
+    buf_lit(b, "{\"type\":\"error\",\"code\":");
+    json_write_string(b, slice_of(r->code));
+    buf_lit(b, ",\"message\":");
+    json_write_string(b, slice_of(r->detail));
+    buf_byte(b, '}');
+}
+
+static struct frame *encode_reply(const struct reply *r)
+{
+    struct buf b = {0};
+    frame_begin(&b);
+    switch (r->kind) {
+    case REPLY_PONG:
+        append_pong(&b, r->to);
+        break;
+    case REPLY_ERROR:
+        append_error(&b, r);
+        break;
+    case REPLY_PING:
+        buf_lit(&b, "{\"type\":\"ping\",\"timestamp\":null}");
+        break;
+    case REPLY_ECHO:
+        buf_release(&b);
+        return NULL;
+    }
+    return frame_finish(&b, WS_OP_TEXT);
+}
+
+extern const struct dialect dialect_json;
+const struct dialect dialect_json = {
+    .id = DIALECT_ID_JSON,
+    .name = "json",
+    .subprotocol = "tidegate.v1.json",
+    .hello = hello,
+    .encode_event = encode_event,
+    .decode = decode,
+    .encode_reply = encode_reply,
+};

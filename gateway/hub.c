@@ -1,0 +1,158 @@
+/* Targets by name, members in two lists at once: leaving is O(1) for each target that a connection is in. */
+#include "gateway/hub.h"
+#include "common/hash.h"
+#include "common/target.h"
+#include "gateway/bus.h"
+#include "gateway/conn.h"
+#include "gateway/worker.h"
+
+#include <stdlib.h>
+
+void hub_init(struct hub *h, struct worker *w)
+{
+    *h = (struct hub){.worker = w};
+    map_init(&h->targets);
+}
+
+void hub_release(struct hub *h)
+{
+    struct map_node *node;
+    while ((node = map_first(&h->targets)) != NULL)
+        hub_forget(h, CONTAINER_OF(node, struct target, node));
+    map_release(&h->targets);
+}
+
+struct target *hub_find(struct hub *h, struct slice name)
+{
+    struct map_node *node = map_find(&h->targets, name);
+    return node != NULL ? CONTAINER_OF(node, struct target, node) : NULL;
+}
+
+static struct target *target_new(struct hub *h, struct slice name)
+{
+    struct target *t = xcalloc(1, sizeof(*t) + name.n);
+    memcpy(t->name, name.p, name.n);
+    t->name_n = (uint16_t)name.n;
+    t->bucket = (uint16_t)target_bucket(name);
+    list_init(&t->members);
+    list_init(&t->queued);
+    list_init(&t->changed);
+    map_insert(&h->targets, &t->node, hub_name(t));
+    return t;
+}
+
+void hub_forget(struct hub *h, struct target *t)
+{
+    assert(t->member_count == 0);
+    map_remove(&h->targets, &t->node);
+    list_remove(&t->queued);
+    list_remove(&t->changed);
+    free(t->seen);
+    free(t);
+}
+
+/* Before and after: how many connections the user has here. */
+static void count_members(struct hub *h, struct target *t, int change)
+{
+    uint32_t before = t->member_count;
+    t->member_count += (uint32_t)change;
+    if (!hub_is_user(t))
+        return;
+    h->users += (t->member_count > 0) - (before > 0);
+    struct metric_histogram *distribution = &h->worker->metrics->user_connections;
+    if (before > 0)
+        histogram_forget(distribution, before);
+    if (t->member_count > 0)
+        histogram_observe(distribution, t->member_count);
+    census_changed(&h->worker->census, t);
+}
+
+struct target *hub_join(struct hub *h, struct conn *c, struct slice name)
+{
+    struct target *t = hub_find(h, name);
+    bool fresh = t == NULL;
+    if (fresh)
+        t = target_new(h, name);
+    struct member *m = xmalloc(sizeof(*m));
+    *m = (struct member){.target = t, .conn = c, .next_of_conn = c->members};
+    c->members = m;
+    list_push_back(&t->members, &m->of_target);
+    count_members(h, t, +1);
+    if (t->member_count == 1)
+        bus_want(&h->worker->bus, t, fresh);
+    return t;
+}
+
+void hub_leave_all(struct hub *h, struct conn *c)
+{
+    while (c->members != NULL) {
+        struct member *m = c->members;
+        struct target *t = m->target;
+        c->members = m->next_of_conn;
+        list_remove(&m->of_target);
+        free(m);
+        count_members(h, t, -1);
+        if (t->member_count == 0)
+            bus_linger(&h->worker->bus, t);
+    }
+}
+
+size_t hub_deliver(struct hub *h, struct target *t, const struct envelope *e, uint64_t position)
+{
+    struct frame *frames[DIALECT_ID_COUNT] = {NULL};
+    bool encoded[DIALECT_ID_COUNT] = {false};
+    size_t count = 0;
+    LIST_EACH_SAFE (it, &t->members) {
+        struct conn *c = CONTAINER_OF(it, struct member, of_target)->conn;
+        const struct dialect *d = c->dialect;
+        if (c->state != CONN_OPEN)
+            continue;
+        if (!encoded[d->id]) {
+            frames[d->id] = d->encode_event(e, position);
+            encoded[d->id] = true;
+        }
+        if (frames[d->id] == NULL)
+            continue;
+        conn_send(c, frames[d->id]);
+        count++;
+    }
+    for (size_t i = 0; i < DIALECT_ID_COUNT; i++)
+        frame_unref(frames[i]);
+    return count;
+}
+
+static struct seen *seen_of(struct target *t, uint64_t part)
+{
+    for (size_t i = 0; i < t->seen_count; i++)
+        if (t->seen[i].part == part)
+            return &t->seen[i];
+    return NULL;
+}
+
+/* The oldest of SEEN_MAX makes room: forgetting costs a repeat at worst, never a loss. */
+static struct seen *seen_add(struct target *t, uint64_t part)
+{
+    if (t->seen_count == SEEN_MAX) {
+        memmove(t->seen, t->seen + 1, (SEEN_MAX - 1) * sizeof(*t->seen));
+    } else {
+        t->seen_count++;
+        t->seen = xrealloc(t->seen, t->seen_count * sizeof(*t->seen));
+    }
+    struct seen *s = &t->seen[t->seen_count - 1];
+    *s = (struct seen){.part = part};
+    return s;
+}
+
+bool hub_saw(struct target *t, struct slice part, uint64_t offset, uint64_t n)
+{
+    uint64_t hash = hash_keyed(part);
+    struct seen *s = seen_of(t, hash);
+    bool known = s != NULL && (offset < s->offset || (offset == s->offset && n <= s->n));
+    if (known)
+        return false;
+    if (s == NULL)
+        s = seen_add(t, hash);
+    s->offset = offset;
+    s->n = n;
+    return true;
+}

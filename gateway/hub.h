@@ -1,0 +1,87 @@
+/* Who listens to what on one worker: targets → connections. A target lives while it has members, and a little longer;
+ * bus.h keeps its channel subscribed. */
+#ifndef TIDEGATE_GATEWAY_HUB_H
+#define TIDEGATE_GATEWAY_HUB_H
+
+#include "common/envelope.h"
+#include "common/list.h"
+#include "common/map.h"
+#include "gateway/limit.h"
+
+struct conn;
+struct worker;
+
+/* How far a target's channel is. */
+enum target_state {
+    TARGET_WANTED,     /* to be subscribed at the end of this turn, or when the link is up again */
+    TARGET_ASKED,      /* SSUBSCRIBE is on its way */
+    TARGET_SUBSCRIBED, /* confirmed; its meta is being read */
+    TARGET_LIVE,       /* events arrive, last_id is known */
+};
+
+/* Where a Kafka partition stands in a target: what was applied last. */
+struct seen {
+    uint64_t part; /* keyed hash of `topic#generation/partition` */
+    uint64_t offset, n;
+};
+
+#define SEEN_MAX 16
+
+struct target {
+    struct map_node node; /* key: name */
+    struct list members;  /* struct member.of_target */
+    struct list queued;   /* in one of the bus's lists: to subscribe, or lingering */
+    struct list changed;  /* in the census's list of users whose count is to be written */
+    uint64_t linger_ms;   /* when to let go; while without members */
+    uint64_t last_id;     /* of the last event seen or applied before the subscription */
+    struct seen *seen;    /* owned; seen_count entries, most recent last */
+    struct limit_rate rate;
+    uint32_t member_count;
+    uint32_t settled;   /* member_count when the census last compared it with the cap */
+    uint32_t elsewhere; /* the user's connections on other workers, as far as is known */
+    uint16_t bucket;
+    uint8_t seen_count;
+    uint8_t state; /* enum target_state */
+    uint16_t name_n;
+    char name[];
+};
+
+struct member {
+    struct list of_target;
+    struct member *next_of_conn;
+    struct target *target;
+    struct conn *conn;
+};
+
+struct hub {
+    struct worker *worker;
+    struct map targets;
+    size_t users; /* targets of users that have members */
+};
+
+void hub_init(struct hub *h, struct worker *w);
+/* Every target must be without members. */
+void hub_release(struct hub *h);
+/* Makes the connection a member of the target named; returns it. The name must be valid (target.h). */
+struct target *hub_join(struct hub *h, struct conn *c, struct slice name);
+void hub_leave_all(struct hub *h, struct conn *c);
+struct target *hub_find(struct hub *h, struct slice name);
+/* Forgets a target without members. */
+void hub_forget(struct hub *h, struct target *t);
+/* Queues an event to every open member; encoded once a dialect. Returns how many got it. */
+size_t hub_deliver(struct hub *h, struct target *t, const struct envelope *e, uint64_t position);
+
+static inline struct slice hub_name(const struct target *t)
+{
+    return slice_make(t->name, t->name_n);
+}
+
+static inline bool hub_is_user(const struct target *t)
+{
+    return t->name[0] == 'u';
+}
+
+/* Remembers that a part was applied up to this coordinate. False when that was known before: the event is a repeat. */
+bool hub_saw(struct target *t, struct slice part, uint64_t offset, uint64_t n);
+
+#endif

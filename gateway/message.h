@@ -1,0 +1,42 @@
+/* What clients say and what they are answered, in words that every dialect shares. */
+#ifndef TIDEGATE_GATEWAY_MESSAGE_H
+#define TIDEGATE_GATEWAY_MESSAGE_H
+
+#include "common/slice.h"
+
+enum message_kind {
+    MESSAGE_PING,
+    MESSAGE_PONG,      /* a sign of life, answered by nothing */
+    MESSAGE_ECHO,      /* to be returned as it came */
+    MESSAGE_MALFORMED, /* not of the dialect's form */
+    MESSAGE_UNKNOWN,   /* of its form, but no type that we know */
+};
+
+/* A client's message, decoded. Slices are cut from the message's bytes. */
+struct message {
+    enum message_kind kind;
+    bool binary;
+    struct slice data, timestamp; /* PING: raw JSON values, p NULL when absent */
+    struct slice payload;         /* ECHO */
+    const char *detail;           /* MALFORMED, UNKNOWN: a static sentence for the client */
+};
+
+enum reply_kind {
+    REPLY_PONG,
+    REPLY_ERROR,
+    REPLY_PING, /* the server's own heartbeat */
+    REPLY_ECHO,
+};
+
+struct reply {
+    enum reply_kind kind;
+    const struct message *to;  /* PONG, ECHO: what is answered */
+    const char *code, *detail; /* ERROR: snake_case word and sentence, static */
+};
+
+/* The first message on a connection. */
+struct welcome {
+    struct slice user_json; /* the user's id as the token wrote it: 1 or "1" */
+};
+
+#endif

@@ -1,0 +1,12 @@
+/* What the gateway says of itself over HTTP: health and statistics, in the shapes that existing services gave. */
+#ifndef TIDEGATE_GATEWAY_STATS_H
+#define TIDEGATE_GATEWAY_STATS_H
+
+#include "common/http_server.h"
+
+void stats_on_health(struct http_server *s, h2o_req_t *req);
+/* Both need what API_AUTH says. */
+void stats_on_status(struct http_server *s, h2o_req_t *req);
+void stats_on_stats(struct http_server *s, h2o_req_t *req);
+
+#endif

@@ -1,0 +1,233 @@
+/* What can be said in HTTP is refused in HTTP: a handshake that is none, a foreign Origin, limits of address and
+ * process. What a browser must be able to see (it cannot see an HTTP status) is said by a close code after the 101. */
+#include "gateway/upgrade.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "gateway/client_ip.h"
+#include "gateway/conn.h"
+#include "gateway/handshake.h"
+#include "gateway/origin.h"
+#include "gateway/transport_ws.h"
+#include "gateway/worker.h"
+
+#include <h2o/http1.h>
+
+#include <stdlib.h>
+
+#define ECHO_MESSAGE_MAX (16u << 20)
+
+/* What must outlive the request, which h2o frees before the socket is ours. */
+struct upgrade {
+    struct worker *worker;
+    const struct dialect *dialect;
+    struct limit_entry *ip;
+    uint32_t message_max;
+    bool refused;
+    enum close_reason why;
+    struct auth_verdict verdict;
+};
+
+static void upgrade_free(struct upgrade *u)
+{
+    limit_leave(&u->worker->gateway->addresses, u->ip);
+    jwt_claims_release(&u->verdict.claims);
+    free(u);
+}
+
+static void on_upgraded(void *data, h2o_socket_t *sock, size_t head_size)
+{
+    struct upgrade *u = data;
+    if (sock == NULL) { /* the client went away before the 101 was written */
+        upgrade_free(u);
+        return;
+    }
+    h2o_buffer_consume(&sock->input, head_size);
+    struct transport *t = transport_ws_new(sock, u->message_max);
+    struct conn_identity who = {.user_json = buf_slice(&u->verdict.claims.user_json),
+                                .user = buf_slice(&u->verdict.claims.user),
+                                .expires_s = u->verdict.claims.expires_s,
+                                .ip = u->ip};
+    u->ip = NULL;
+    struct conn *c = conn_new(u->worker, u->dialect, &who, t);
+    if (u->refused)
+        conn_close(c, u->why);
+    else if (who.user.n > 0)
+        conn_join_user(c, who.user);
+    else
+        conn_ready(c);
+    upgrade_free(u);
+    transport_ws_start(t);
+}
+
+static void accept_upgrade(h2o_req_t *req, const struct handshake *hs, struct upgrade *u)
+{
+    char accept[HANDSHAKE_ACCEPT_LEN + 1];
+    handshake_accept(hs, accept);
+    req->res.status = 101;
+    req->res.reason = "Switching Protocols";
+    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_UPGRADE, NULL, H2O_STRLIT("websocket"));
+    http_add_header(req, "sec-websocket-accept", slice_make(accept, HANDSHAKE_ACCEPT_LEN));
+    if (hs->protocol >= 0)
+        http_add_header(req, "sec-websocket-protocol", hs->supported[hs->protocol]);
+    h2o_http1_upgrade(req, NULL, 0, on_upgraded, u);
+}
+
+/* ---- the reasons to refuse, in order ---- */
+
+static void refuse_handshake(struct worker *w, h2o_req_t *req, enum handshake_result result)
+{
+    const struct handshake_refusal *r = handshake_refusal(result);
+    counter_add(&w->metrics->handshakes_refused[REFUSED_HANDSHAKE], 1);
+    if (r->offer_version)
+        http_add_header(req, "sec-websocket-version", SLICE("13"));
+    if (r->status == 426)
+        http_add_header(req, "upgrade", SLICE("websocket"));
+    http_reply_error(req, (int)r->status, "bad_handshake", r->reason);
+}
+
+static bool origin_passes(struct worker *w, h2o_req_t *req)
+{
+    struct slice origin = http_header(req, "origin");
+    if (origin_allowed(w->cfg->allowed_origins, origin))
+        return true;
+    counter_add(&w->metrics->handshakes_refused[REFUSED_ORIGIN], 1);
+    log_warn("origin_refused", LOG_SL("origin", origin));
+    http_reply_error(req, 403, "origin_not_allowed", "This origin is not in ALLOWED_ORIGINS");
+    return false;
+}
+
+static bool process_has_room(struct worker *w, h2o_req_t *req)
+{
+    if (!w->draining && w->connections < w->connections_max)
+        return true;
+    counter_add(&w->metrics->handshakes_refused[REFUSED_FULL], 1);
+    http_add_header(req, "retry-after", SLICE("1"));
+    http_reply_error(req, 503, "full", "This gateway takes no more connections; try again");
+    return false;
+}
+
+static bool address_has_room(struct worker *w, h2o_req_t *req, struct limit_entry **entry)
+{
+    struct sockaddr_storage peer = {0};
+    struct client_ip ip;
+    req->conn->callbacks->get_peername(req->conn, (struct sockaddr *)&peer);
+    client_ip_of_peer((struct sockaddr *)&peer, &ip);
+    ip = client_ip_find(&ip, http_header(req, "x-forwarded-for"), w->cfg->trusted_proxies);
+    if (limit_enter(&w->gateway->addresses, slice_make(ip.bytes, sizeof(ip.bytes)), entry) == 0)
+        return true;
+    counter_add(&w->metrics->handshakes_refused[REFUSED_ADDRESS], 1);
+    http_reply_error(req, 429, "too_many_connections", "Too many connections from this address");
+    return false;
+}
+
+static bool read_handshake(struct worker *w, h2o_req_t *req, struct handshake *hs, const struct slice *protocols,
+                           size_t count)
+{
+    handshake_init(hs, protocols, count);
+    handshake_header(hs, SLICE("upgrade"), slice_make(req->upgrade.base, req->upgrade.len));
+    for (size_t i = 0; i < req->headers.size; i++) {
+        const h2o_header_t *h = &req->headers.entries[i];
+        handshake_header(hs, slice_make(h->name->base, h->name->len), slice_make(h->value.base, h->value.len));
+    }
+    enum handshake_result result = handshake_check(hs, http_method(req), (unsigned)req->version, req->entity.len > 0);
+    if (result != HANDSHAKE_OK)
+        refuse_handshake(w, req, result);
+    return result == HANDSHAKE_OK;
+}
+
+/* ---- who and how ---- */
+
+static const struct dialect *choose_dialect(struct worker *w, h2o_req_t *req, const struct handshake *hs)
+{
+    if (hs->protocol >= 0)
+        return dialect_by_subprotocol(hs->supported[hs->protocol]);
+    struct slice asked = http_query(req, "dialect", NULL);
+    if (asked.p == NULL)
+        return dialect_by_name(slice_of(w->cfg->dialect));
+    const struct dialect *d = dialect_by_name(asked);
+    if (d == NULL || d->id == DIALECT_ID_ECHO)
+        http_reply_error(req, 400, "unknown_dialect", "No such dialect");
+    return d == NULL || d->id == DIALECT_ID_ECHO ? NULL : d;
+}
+
+/* The user that the path names, decoded once; false when its encoding is bad, which was answered. */
+static bool path_user(h2o_req_t *req, struct slice *user)
+{
+    const struct slice prefix = SLICE("/ws/");
+    struct slice path = slice_make(req->path.base, req->query_at == SIZE_MAX ? req->path.len : req->query_at);
+    *user = (struct slice){NULL, 0};
+    if (!slice_starts(path, prefix))
+        return true;
+    *user = http_decode(req, slice_from(path, prefix.n));
+    if (user->n > 0)
+        return true;
+    http_reply_error(req, 400, "bad_path", "The user id in the path is empty or badly encoded");
+    return false;
+}
+
+static void count_refusal(struct worker *w, const struct auth_verdict *v)
+{
+    counter_add(&w->metrics->tokens_refused[v->token], 1);
+    log_info("token_refused",
+             LOG_S("reason", v->refusal == CLOSE_WRONG_USER ? "wrong_user" : jwt_result_words[v->token]));
+}
+
+/* False when it was answered in HTTP. */
+static bool authenticate(struct worker *w, h2o_req_t *req, const struct handshake *hs, struct upgrade *u)
+{
+    bool bad_query = false;
+    struct auth_sources from = {.authorization = http_header(req, "authorization"), .subprotocol = hs->token};
+    from.query = http_query(req, "token", &bad_query);
+    if (!path_user(req, &from.path_user))
+        return false;
+    auth_check(&w->auth, &from, clock_wall_ms() / 1000, &u->verdict);
+    if (u->verdict.ok)
+        return true;
+    count_refusal(w, &u->verdict);
+    u->refused = true;
+    u->why = u->verdict.refusal;
+    if (w->cfg->auth_failure != AUTH_FAILURE_HTTP)
+        return true;
+    int status = u->why == CLOSE_WRONG_USER ? 403 : 401;
+    http_reply_error(req, status, close_rows[u->why].reason, "The token is missing, not valid, or not this user's");
+    return false;
+}
+
+void upgrade_on_ws(struct http_server *s, h2o_req_t *req)
+{
+    struct worker *w = s->conf.app;
+    struct slice protocols[DIALECT_ID_COUNT];
+    struct handshake hs;
+    size_t count = dialect_subprotocols(protocols);
+    if (!read_handshake(w, req, &hs, protocols, count) || !origin_passes(w, req) || !process_has_room(w, req))
+        return;
+    const struct dialect *d = choose_dialect(w, req, &hs);
+    if (d == NULL)
+        return;
+    struct upgrade *u = xcalloc(1, sizeof(*u));
+    *u = (struct upgrade){.worker = w, .dialect = d, .message_max = (uint32_t)w->cfg->max_message_size};
+    if (!address_has_room(w, req, &u->ip) || !authenticate(w, req, &hs, u)) {
+        upgrade_free(u);
+        return;
+    }
+    if (!u->refused && !bus_is_up(&w->bus)) {
+        u->refused = true;
+        u->why = CLOSE_BACKEND;
+    }
+    accept_upgrade(req, &hs, u);
+}
+
+void upgrade_on_echo(struct http_server *s, h2o_req_t *req)
+{
+    struct worker *w = s->conf.app;
+    struct handshake hs;
+    if (!w->cfg->conformance) {
+        http_reply_error(req, 404, "not_found", "No such path");
+        return;
+    }
+    if (!read_handshake(w, req, &hs, NULL, 0))
+        return;
+    struct upgrade *u = xcalloc(1, sizeof(*u));
+    *u = (struct upgrade){.worker = w, .dialect = dialects[DIALECT_ID_ECHO], .message_max = ECHO_MESSAGE_MAX};
+    accept_upgrade(req, &hs, u);
+}
