@@ -13,6 +13,9 @@ static const struct {
     {"/demo/demo.css", "text/css; charset=utf-8", demo_css, &demo_css_size},
 };
 
+/* Nothing but our own files, and sockets to any gateway. */
+#define POLICY "default-src 'self'; connect-src ws: wss:; img-src data:; frame-ancestors 'none'"
+
 void web_on_demo(struct http_server *s, h2o_req_t *req)
 {
     struct slice path = http_path(req);
@@ -24,6 +27,7 @@ void web_on_demo(struct http_server *s, h2o_req_t *req)
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         if (!slice_eq(path, slice_of(files[i].path)))
             continue;
+        http_add_header(req, "content-security-policy", SLICE(POLICY));
         http_add_header(req, "x-content-type-options", SLICE("nosniff"));
         http_add_header(req, "cache-control", SLICE("no-cache"));
         http_reply(req, 200, files[i].type, slice_make(files[i].bytes, *files[i].size));
