@@ -17,7 +17,7 @@
 
 #include <stdio.h>
 
-/* kind      field type       value and limits (of the texts "" is not set: NULL; all others have a default)
+/* kind      field type       value and limits (a text whose default is "" may be NULL; one with a default never is)
  * TEXT      const char *     no control characters; no limits: ""
  * LIST      const char *     as TEXT, comma separated: walk with config_list_next
  * URL       const char *     as TEXT; user and password are masked wherever it is printed
@@ -82,7 +82,14 @@ struct config *config_new(const struct config_table *t, void *values);
 /* What the values point at goes with it. */
 void config_free(struct config *cfg);
 
-/* Reads all sources and fills the values. Returns CONFIG_RUN, or the code to exit with: 0 after --help, --version,
+/* Reads all sources and fills the values:
+ *
+ *     struct config *cfg = config_new(&gateway_config_table, &values);
+ *     int code = config_start(cfg, argc, argv, environ, stdout, stderr);
+ *     if (code != CONFIG_RUN)
+ *         return code;
+ *
+ * Returns CONFIG_RUN, or the code to exit with: 0 after --help, --version,
  * --check or --print-config (on out), 2 when something is refused (every reason a line on err). env is environ's form.
  * *Borrows* env until config_free. */
 #define CONFIG_RUN (-1)

@@ -7,8 +7,7 @@ struct unit {
     uint64_t factor;
 };
 
-static const struct unit time_units[] = {
-    {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 3600 * 1000}, {"d", 24 * 3600 * 1000}};
+static const struct unit time_units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
 static const struct unit byte_units[] = {{"b", 1},         {"k", 1 << 10}, {"kib", 1 << 10}, {"m", 1 << 20},
                                          {"mib", 1 << 20}, {"g", 1 << 30}, {"gib", 1 << 30}};
 static const char *const level_words[] = {
@@ -138,9 +137,16 @@ static bool is_printable(struct slice text)
     return true;
 }
 
+static bool may_be_empty(const struct config_option *o)
+{
+    return o->value[0] == '\0';
+}
+
 static int store_text(const struct config_option *o, struct slice text, const char **field)
 {
     if (o->kind != CONFIG_SECRET && !is_printable(text))
+        return -1;
+    if (text.n == 0 && !may_be_empty(o))
         return -1;
     *field = text.n > 0 ? text.p : NULL; /* NUL-terminated: it is the whole text of a setting */
     return 0;

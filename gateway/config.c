@@ -22,15 +22,14 @@ static bool is_placeholder(const char *secret)
     return false;
 }
 
-static void judge_secret(struct config *cfg, const char *name, const char *secret)
+static void judge_secret(struct config *cfg, const char *name, const char *secret, const char *harm)
 {
     if (secret == NULL)
         return;
     if (is_placeholder(secret))
-        config_problem(cfg, CONFIG_UNSAFE, "%s is an example out of a document: anybody can make tokens", name);
+        config_problem(cfg, CONFIG_UNSAFE, "%s is an example out of a document: anybody can %s", name, harm);
     else if (strlen(secret) < SECRET_BYTES_MIN)
-        config_problem(cfg, CONFIG_WARN, "%s is shorter than %d bytes and can be guessed from a token", name,
-                       SECRET_BYTES_MIN);
+        config_problem(cfg, CONFIG_WARN, "%s is shorter than %d bytes and can be guessed", name, SECRET_BYTES_MIN);
 }
 
 static void judge_tokens(struct config *cfg, const struct gateway_config *v)
@@ -38,8 +37,8 @@ static void judge_tokens(struct config *cfg, const struct gateway_config *v)
     if (v->jwt_secret == NULL && v->ws_auth == WS_AUTH_REQUIRED)
         config_problem(cfg, CONFIG_ERROR,
                        "JWT_SECRET_KEY (or JWT_SECRET, BETTER_AUTH_SECRET) is not set: no token can be checked");
-    judge_secret(cfg, "JWT_SECRET_KEY", v->jwt_secret);
-    judge_secret(cfg, "API_TOKEN", v->api_token);
+    judge_secret(cfg, "JWT_SECRET_KEY", v->jwt_secret, "make tokens");
+    judge_secret(cfg, "API_TOKEN", v->api_token, "use it");
     struct slice rest = slice_of(v->jwt_user_claims), claim;
     if (!config_list_next(&rest, &claim))
         config_problem(cfg, CONFIG_ERROR, "JWT_USER_CLAIMS names no claim");

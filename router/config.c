@@ -28,8 +28,6 @@ static void judge_kafka(struct config *cfg, const struct router_config *v)
     struct slice rest = slice_of(v->kafka_brokers), broker;
     if (!config_list_next(&rest, &broker) && !v->embedded_kafka)
         config_problem(cfg, CONFIG_ERROR, "KAFKA_BROKERS names no broker");
-    if (v->dlq_suffix == NULL)
-        config_problem(cfg, CONFIG_ERROR, "DLQ_SUFFIX is empty: a topic cannot be its own dead-letter topic");
 }
 
 static void judge_dapr(struct config *cfg, const struct router_config *v)
@@ -38,7 +36,7 @@ static void judge_dapr(struct config *cfg, const struct router_config *v)
         return;
     if (v->dapr_pubsub == NULL)
         config_problem(cfg, CONFIG_ERROR, "DAPR_INGEST=1 needs DAPR_PUBSUB, the name of the pub/sub component");
-    if (v->ingest_topic == NULL || slice_eq(slice_of(v->ingest_topic), slice_of(v->dapr_topic)))
+    if (slice_eq(slice_of(v->ingest_topic), slice_of(v->dapr_topic)))
         config_problem(cfg, CONFIG_ERROR,
                        "INGEST_TOPIC must differ from DAPR_TOPIC, or the sidecar delivers what it is given for ever");
 }

@@ -141,11 +141,12 @@ static void test_flags_in_all_forms(void **state)
     assert_string_equal(r->v.secret, "s");
     assert_int_equal(r->v.bytes, 2048);
     stop(r);
-    r = start(WORDS("--is-on=off", "--count", "5", "--count", "6", "--the-list="), WORDS("IS_ON=1", "THE_LIST=x"));
+    r = start(WORDS("--is-on=off", "--count", "5", "--count", "6", "--name="),
+              WORDS("IS_ON=1", "NAME=x", "PROFILE=slow"));
     assert_int_equal(r->code, CONFIG_RUN);
     assert_false(r->v.on);
     assert_int_equal(r->v.count, 6);
-    assert_null(r->v.list);
+    assert_null(r->v.name);
     stop(r);
 }
 
@@ -240,8 +241,15 @@ static void test_flags_refused(void **state)
     assert_refused(WORDS("--env-file"), NOTHING, "test: error: --env-file: a value must follow\n");
     assert_refused(WORDS("--env-file", "/nonexistent"), NOTHING,
                    "test: error: --env-file /nonexistent: No such file or directory\n");
+    assert_refused(WORDS("--print-config"), NOTHING, "test: error: --print-config: a value must follow\n");
+    assert_refused(WORDS("--a-name-that-is-longer-than-any-option-will-ever-have-in-this-hous=1"), NOTHING,
+                   "test: error: --a-name-that-is-longer-than-any-option-will-ever-have-in-this-hous: no "
+                   "such flag; --help lists them\n");
     assert_refused(WORDS("--count="), NOTHING,
                    "test: error: COUNT= (on the command line) is not allowed: number, 1 or 5 to 10 or 3\n");
+    assert_refused(WORDS("--the-list="), NOTHING,
+                   "test: error: THE_LIST= (on the command line) is not allowed: comma-separated list (no control "
+                   "characters)\n");
     assert_refused(WORDS("--the-secret="), NOTHING,
                    "test: warning: --the-secret: a secret on the command line can be read by every process here\n"
                    "test: error: THE_SECRET is set to nothing on the command line: a secret must not be empty\n");
@@ -287,17 +295,40 @@ static void test_production_refuses_what_is_unsafe(void **state)
                    "test: error: IS_ON is risky (refused because ENVIRONMENT is production)\n");
 }
 
+static void test_warnings_are_logged(void **state)
+{
+    FILE *file = tmpfile();
+    struct run *r = start(WORDS("--is-on"), NOTHING);
+    int stderr_copy = dup(STDERR_FILENO);
+    dup2(fileno(file), STDERR_FILENO);
+    config_log_warnings(r->cfg);
+    dup2(stderr_copy, STDERR_FILENO);
+    close(stderr_copy);
+    char line[200] = "";
+    rewind(file);
+    assert_non_null(fgets(line, sizeof(line), file));
+    assert_non_null(strstr(line, "\"level\":\"warn\",\"event\":\"configuration\",\"warning\":\"IS_ON is risky\"}"));
+    assert_null(fgets(line, sizeof(line), file));
+    fclose(file);
+    stop(r);
+}
+
 /* A file with this text, for the time of one start. */
-static struct run *start_with_file(const char *text, const char *const *env)
+static struct run *start_with_bytes(struct slice text, const char *const *env)
 {
     char path[] = "/tmp/common_config_test.XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    assert_int_equal(write(fd, text.p, text.n), text.n);
     close(fd);
     struct run *r = start(WORDS("--env-file", path), env);
     unlink(path);
     return r;
+}
+
+static struct run *start_with_file(const char *text, const char *const *env)
+{
+    return start_with_bytes(slice_of(text), env);
 }
 
 static void test_env_file(void **state)
@@ -309,6 +340,8 @@ static void test_env_file(void **state)
                                     "  export NAME = \"a \\\"b\\\" \\\\ # c\" # tail\n"
                                     "THE_SECRET='p#a\"ss$X\\n'\n"
                                     "THE_URL=redis://h/#0\n"
+                                    "COUN=1\n"
+                                    "aZzA_9=1\n"
                                     "BYTES=\n"
                                     "MILLIS=7\n"
                                     "PASS_X=1",
@@ -341,6 +374,25 @@ static void test_env_file_refused(void **state)
     assert_int_equal(r->code, 2);
     assert_string_equal(r->err, "test: error: NAME and TITLE are the same option and differ in the file: keep one\n");
     stop(r);
+}
+
+static void test_env_file_of_other_bytes(void **state)
+{
+    struct run *r = start_with_bytes(SLICE("COUNT=5\nNAME=a\0b\n"), NOTHING);
+    assert_int_equal(r->code, 2);
+    assert_non_null(strstr(r->err, ":2: holds a NUL byte\n"));
+    stop(r);
+    size_t n = (1 << 20) + 1;
+    char *large = xmalloc(n);
+    memset(large, '\n', n);
+    r = start_with_bytes(slice_make(large, n), NOTHING);
+    assert_int_equal(r->code, 2);
+    assert_non_null(strstr(r->err, ": File too large\n"));
+    stop(r);
+    r = start_with_bytes(slice_make(large, n - 1), NOTHING);
+    assert_int_equal(r->code, CONFIG_RUN);
+    stop(r);
+    free(large);
 }
 
 static void test_variables_by_prefix(void **state)
@@ -411,6 +463,12 @@ static void test_check_prints_what_is_in_effect(void **state)
     assert_line(r->out, "PASS_WORD (set) handed on\n");
     assert_line(r->out, "checked a, b,,c\n");
     stop(r);
+    r = start(WORDS("--check"), WORDS("MILLIS=0", "GUESSED=1s", "LONG_TIME=90m", "BYTES=1025"));
+    assert_line(r->out, "MILLIS 0 environment\n");
+    assert_line(r->out, "GUESSED 1s environment\n");
+    assert_line(r->out, "LONG_TIME 90m environment\n");
+    assert_line(r->out, "BYTES 1025 environment\n");
+    stop(r);
     r = start(WORDS("--check", "--count=8"), NOTHING);
     assert_int_equal(r->code, 2);
     assert_string_equal(r->err, "test: error: COUNT is 8: found by check\n");
@@ -426,6 +484,9 @@ static void test_help_and_version(void **state)
     assert_non_null(strstr(r->out, "  THE_SECRET, OLD_SECRET, --the-secret, --old-secret\n      A secret.\n"));
     assert_non_null(strstr(r->out, "Default 30; slow 45s; millis 2000ms. Allowed: time, 0 or 100ms to 1h.\n"));
     assert_non_null(strstr(r->out, "  PASS_<NAME>\n      Handed on.\n"));
+    stop(r);
+    r = start(WORDS("-h"), NOTHING);
+    assert_int_equal(r->code, 0);
     stop(r);
     r = start(WORDS("--version"), NOTHING);
     assert_int_equal(r->code, 0);
@@ -484,7 +545,9 @@ int main(void)
         cmocka_unit_test(test_production_refuses_what_is_unsafe),
         cmocka_unit_test(test_env_file),
         cmocka_unit_test(test_env_file_refused),
+        cmocka_unit_test(test_env_file_of_other_bytes),
         cmocka_unit_test(test_variables_by_prefix),
+        cmocka_unit_test(test_warnings_are_logged),
         cmocka_unit_test(test_lookup),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_check_prints_what_is_in_effect),
