@@ -155,7 +155,7 @@ static const char *scan_word(struct scan *s, const char *p, const char *word)
 struct json_wanted json_wanted(const struct slice *names, size_t count, struct json_value *out)
 {
     for (size_t i = 0; i < count; i++)
-        out[i] = (struct json_value){.kind = JSON_KIND_ABSENT};
+        out[i] = (struct json_value){.kind = JSON_ABSENT};
     return (struct json_wanted){.names = names, .out = out, .count = count};
 }
 
@@ -166,7 +166,7 @@ int json_collect(const struct json_wanted *w, struct slice key, struct json_valu
     for (size_t i = 0; i < w->count; i++) {
         if (escaped ? !json_string_is(key, w->names[i]) : !slice_eq(inside, w->names[i]))
             continue;
-        if (w->out[i].kind != JSON_KIND_ABSENT)
+        if (w->out[i].kind != JSON_ABSENT)
             return -1;
         w->out[i] = v;
         return 0;

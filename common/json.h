@@ -6,35 +6,15 @@
  * Validation accepts what the grammar accepts: "\ud800" without its other half passes, and its bytes may be forwarded;
  * only decoding such a string is refused. A byte order mark is refused.
  * Repeated keys: the grammar allows them. The walk shows all in order, json_get takes the first, and json_members and
- * json_pick refuse a repeat of a key that was asked for. */
+ * json_pick refuse a repeat of a key that was asked for.
+ * jansson.h claims some of the same names: no file includes both. */
 #ifndef TIDEGATE_COMMON_JSON_H
 #define TIDEGATE_COMMON_JSON_H
 
 #include "common/buf.h"
 
-/* JSON_KIND_ABSENT is no value: the member asked for is not there. A zeroed json_value is absent. */
-enum json_kind {
-    JSON_KIND_ABSENT,
-    JSON_KIND_NULL,
-    JSON_KIND_FALSE,
-    JSON_KIND_TRUE,
-    JSON_KIND_NUMBER,
-    JSON_KIND_STRING,
-    JSON_KIND_ARRAY,
-    JSON_KIND_OBJECT
-};
-
-#ifndef JANSSON_H /* short names, for files that do not include jansson.h as well, which claims them */
-#define JSON_ABSENT     JSON_KIND_ABSENT
-#define JSON_NULL       JSON_KIND_NULL
-#define JSON_FALSE      JSON_KIND_FALSE
-#define JSON_TRUE       JSON_KIND_TRUE
-#define JSON_NUMBER     JSON_KIND_NUMBER
-#define JSON_STRING     JSON_KIND_STRING
-#define JSON_ARRAY      JSON_KIND_ARRAY
-#define JSON_OBJECT     JSON_KIND_OBJECT
-#define json_is_integer json_number_is_integer
-#endif
+/* JSON_ABSENT is no value: the member asked for is not there. A zeroed json_value is absent. */
+enum json_kind { JSON_ABSENT, JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
 struct json_value {
     enum json_kind kind;
@@ -105,7 +85,7 @@ bool json_string_is(struct slice raw, struct slice text);
  * half a surrogate pair stands alone. */
 int json_string_decode(struct json_value v, struct buf *scratch, struct slice *out);
 /* True for a number without fraction and exponent, of any size. */
-bool json_number_is_integer(struct json_value v);
+bool json_is_integer(struct json_value v);
 /* 0 for a non-negative integer that fits, -1 for anything else ("1.0" and "-0" too). */
 int json_to_u64(struct json_value v, uint64_t *out);
 

@@ -18,12 +18,11 @@ static inline bool json_is_blank(char c)
 static inline struct json_value json_value_between(const char *p, const char *end)
 {
     static const unsigned char kinds[256] = {
-        ['n'] = JSON_KIND_NULL,   ['f'] = JSON_KIND_FALSE, ['t'] = JSON_KIND_TRUE,
-        ['"'] = JSON_KIND_STRING, ['['] = JSON_KIND_ARRAY, ['{'] = JSON_KIND_OBJECT,
+        ['n'] = JSON_NULL,   ['f'] = JSON_FALSE, ['t'] = JSON_TRUE,
+        ['"'] = JSON_STRING, ['['] = JSON_ARRAY, ['{'] = JSON_OBJECT,
     };
     enum json_kind kind = (enum json_kind)kinds[(unsigned char)*p];
-    return (struct json_value){.kind = kind != JSON_KIND_ABSENT ? kind : JSON_KIND_NUMBER,
-                               .raw = {p, (size_t)(end - p)}};
+    return (struct json_value){.kind = kind != JSON_ABSENT ? kind : JSON_NUMBER, .raw = {p, (size_t)(end - p)}};
 }
 
 static inline bool json_char_is_special(unsigned char c)

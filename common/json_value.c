@@ -53,10 +53,10 @@ static const char *skip_between(const char *p, const char *end)
 
 struct json_iter json_iter(struct json_value container)
 {
-    if (container.kind != JSON_KIND_OBJECT && container.kind != JSON_KIND_ARRAY)
+    if (container.kind != JSON_OBJECT && container.kind != JSON_ARRAY)
         return (struct json_iter){0};
     const char *p = container.raw.p;
-    return (struct json_iter){p + 1, p + container.raw.n - 1, container.kind == JSON_KIND_OBJECT};
+    return (struct json_iter){p + 1, p + container.raw.n - 1, container.kind == JSON_OBJECT};
 }
 
 bool json_next(struct json_iter *it, struct slice *key, struct json_value *value)
@@ -80,7 +80,7 @@ int json_pick(struct json_value object, const struct slice *names, size_t count,
 {
     struct json_wanted w = json_wanted(names, count, out);
     *err = (struct json_error){JSON_NOT_OBJECT, 0};
-    if (object.kind != JSON_KIND_OBJECT)
+    if (object.kind != JSON_OBJECT)
         return -1;
     struct json_iter it = json_iter(object);
     struct slice key;
@@ -102,7 +102,7 @@ struct json_value json_get(struct json_value object, struct slice name)
     while (it.object && json_next(&it, &key, &v))
         if (json_string_is(key, name))
             return v;
-    return (struct json_value){.kind = JSON_KIND_ABSENT};
+    return (struct json_value){.kind = JSON_ABSENT};
 }
 
 static size_t utf8_encode(uint32_t point, char out[4])
@@ -200,7 +200,7 @@ bool json_string_is(struct slice raw, struct slice text)
 
 int json_string_decode(struct json_value v, struct buf *scratch, struct slice *out)
 {
-    if (v.kind != JSON_KIND_STRING)
+    if (v.kind != JSON_STRING)
         return -1;
     struct slice inside = inside_of(v.raw);
     if (inside.n == 0 || memchr(inside.p, '\\', inside.n) == NULL) {
@@ -220,15 +220,15 @@ int json_string_decode(struct json_value v, struct buf *scratch, struct slice *o
     return more;
 }
 
-bool json_number_is_integer(struct json_value v)
+bool json_is_integer(struct json_value v)
 {
     for (size_t i = 0; i < v.raw.n; i++)
         if (v.raw.p[i] == '.' || (v.raw.p[i] | 0x20) == 'e')
             return false;
-    return v.kind == JSON_KIND_NUMBER;
+    return v.kind == JSON_NUMBER;
 }
 
 int json_to_u64(struct json_value v, uint64_t *out)
 {
-    return v.kind == JSON_KIND_NUMBER ? slice_to_u64(v.raw, out) : -1;
+    return v.kind == JSON_NUMBER ? slice_to_u64(v.raw, out) : -1;
 }

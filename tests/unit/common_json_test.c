@@ -41,18 +41,18 @@ static void kinds_and_exact_bytes(void **state)
         enum json_kind kind;
         const char *raw;
     } rows[] = {
-        {SLICE(" null"), JSON_KIND_NULL, "null"},
-        {SLICE("true\n"), JSON_KIND_TRUE, "true"},
-        {SLICE("\t\r\n false "), JSON_KIND_FALSE, "false"},
-        {SLICE("-0"), JSON_KIND_NUMBER, "-0"},
-        {SLICE("1.10"), JSON_KIND_NUMBER, "1.10"},
-        {SLICE("123456789012345678901234567890e+99"), JSON_KIND_NUMBER, "123456789012345678901234567890e+99"},
-        {SLICE(" \"a\\u0041\\/\" "), JSON_KIND_STRING, "\"a\\u0041\\/\""},
-        {SLICE(" [ 1 , {} ] "), JSON_KIND_ARRAY, "[ 1 , {} ]"},
-        {SLICE("{\"a\" : [ ] }"), JSON_KIND_OBJECT, "{\"a\" : [ ] }"},
-        {SLICE("\"\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 \x7f\""), JSON_KIND_STRING,
+        {SLICE(" null"), JSON_NULL, "null"},
+        {SLICE("true\n"), JSON_TRUE, "true"},
+        {SLICE("\t\r\n false "), JSON_FALSE, "false"},
+        {SLICE("-0"), JSON_NUMBER, "-0"},
+        {SLICE("1.10"), JSON_NUMBER, "1.10"},
+        {SLICE("123456789012345678901234567890e+99"), JSON_NUMBER, "123456789012345678901234567890e+99"},
+        {SLICE(" \"a\\u0041\\/\" "), JSON_STRING, "\"a\\u0041\\/\""},
+        {SLICE(" [ 1 , {} ] "), JSON_ARRAY, "[ 1 , {} ]"},
+        {SLICE("{\"a\" : [ ] }"), JSON_OBJECT, "{\"a\" : [ ] }"},
+        {SLICE("\"\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 \x7f\""), JSON_STRING,
          "\"\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 \x7f\""},
-        {SLICE("\"\\ud800\""), JSON_KIND_STRING, "\"\\ud800\""},
+        {SLICE("\"\\ud800\""), JSON_STRING, "\"\\ud800\""},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct json_value v = parsed(rows[i].text);
@@ -230,12 +230,12 @@ static void wanted_members_are_cut(void **state)
                          out, &err),
                      0);
     assert_slice(out[0].raw, "{\"p\": 1.10 ,\"q\":\"\\u00e9\"}");
-    assert_int_equal(out[0].kind, JSON_KIND_OBJECT);
+    assert_int_equal(out[0].kind, JSON_OBJECT);
     assert_slice(out[1].raw, "123456789012345678");
-    assert_int_equal(out[2].kind, JSON_KIND_ABSENT);
+    assert_int_equal(out[2].kind, JSON_ABSENT);
     assert_slice(out[3].raw, "[]");
     assert_int_equal(cut(SLICE("{}"), out, &err), 0);
-    assert_int_equal(out[0].kind, JSON_KIND_ABSENT);
+    assert_int_equal(out[0].kind, JSON_ABSENT);
 }
 
 static void wanted_members_refuse_repeats_and_other_kinds(void **state)
@@ -264,8 +264,8 @@ static void picking_from_a_value_is_the_same(void **state)
     struct json_value data =
         json_get(parsed(SLICE("{\"data\": {\"x\":[\"}\\\"\"],\"t\\u0061sk\" :true}}")), SLICE("data"));
     assert_int_equal(json_pick(data, names, 4, out, &err), 0);
-    assert_int_equal(out[0].kind, JSON_KIND_TRUE);
-    assert_int_equal(out[1].kind, JSON_KIND_ABSENT);
+    assert_int_equal(out[0].kind, JSON_TRUE);
+    assert_int_equal(out[1].kind, JSON_ABSENT);
     assert_int_equal(json_pick(parsed(SLICE(" {\"task\":1, \"task\":2}")), names, 4, out, &err), -1);
     assert_int_equal(err.reason, JSON_DUPLICATE);
     assert_int_equal(err.offset, 11);
@@ -303,9 +303,9 @@ static void looking_up_can_be_nested(void **state)
 {
     struct json_value root = parsed(SLICE("{\"metadata\":{\"projectId\":7,\"projectId\":8},\"list\":[1]}"));
     assert_slice(json_get(json_get(root, SLICE("metadata")), SLICE("projectId")).raw, "7");
-    assert_int_equal(json_get(json_get(root, SLICE("nothing")), SLICE("projectId")).kind, JSON_KIND_ABSENT);
-    assert_int_equal(json_get(json_get(root, SLICE("list")), SLICE("projectId")).kind, JSON_KIND_ABSENT);
-    assert_int_equal(json_get(root, SLICE("projectId")).kind, JSON_KIND_ABSENT);
+    assert_int_equal(json_get(json_get(root, SLICE("nothing")), SLICE("projectId")).kind, JSON_ABSENT);
+    assert_int_equal(json_get(json_get(root, SLICE("list")), SLICE("projectId")).kind, JSON_ABSENT);
+    assert_int_equal(json_get(root, SLICE("projectId")).kind, JSON_ABSENT);
 }
 
 static void strings_are_unescaped(void **state)
@@ -395,7 +395,7 @@ static void integers_are_told_from_other_numbers(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         uint64_t value = 0;
         struct json_value v = parsed(rows[i].text);
-        assert_int_equal(json_number_is_integer(v), rows[i].integer);
+        assert_int_equal(json_is_integer(v), rows[i].integer);
         assert_int_equal(json_to_u64(v, &value), rows[i].fits ? 0 : -1);
         assert_true(value == rows[i].value);
     }
