@@ -133,10 +133,8 @@ static void start_payload(struct ws_reader *r)
     r->state = STATE_PAYLOAD;
     r->left = (uint32_t)frame_length(r);
     memcpy(&r->mask, r->head + 2 + length_bytes(r), sizeof(r->mask));
-    if (!is_control(r) && r->message == 0) {
+    if (!is_control(r) && r->message == 0)
         r->message = (uint8_t)opcode(r);
-        r->text = (struct utf8){0};
-    }
 }
 
 /* Starts again at the first byte however much has come before: the checks are cheaper than remembering them. */
@@ -244,7 +242,6 @@ static enum ws_result report_message(struct ws_reader *r, struct slice payload, 
         return refuse(r, WS_CODE_INVALID_PAYLOAD, "text is not UTF-8", out);
     *out = (struct ws_message){.opcode = (enum ws_opcode)r->message, .payload = payload};
     r->message = 0;
-    r->stored = 0;
     return WS_MESSAGE;
 }
 
@@ -286,7 +283,7 @@ static enum ws_result read_payload(struct ws_reader *r, struct input *in, struct
     return WS_MORE;
 }
 
-/* The memory of what the last feed handed out goes once nothing is underway. */
+/* What the last feed handed out goes, unless it was a control frame inside a message. */
 static void drop_reported(struct ws_reader *r)
 {
     if (r->store != NULL && (r->state == STATE_DONE || (r->state == STATE_HEAD && r->message == 0)))

@@ -44,7 +44,7 @@ struct ws_reader {
     uint32_t mask; /* turned so that its first byte is for the next payload byte */
     uint8_t head[14], head_n;
     uint8_t message;  /* opcode of the message underway, 0 between messages */
-    struct utf8 text; /* of the message underway */
+    struct utf8 text; /* stands between two characters whenever no text is underway */
     uint8_t state;
 };
 
