@@ -7,7 +7,7 @@
 
 char *buf_reserve(struct buf *b, size_t n)
 {
-    if (b->cap - b->n < n) {
+    if (b->p == NULL || b->cap - b->n < n) {
         size_t cap = b->cap ? b->cap : 64;
         while (cap - b->n < n)
             cap *= 2;

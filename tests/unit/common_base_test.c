@@ -49,6 +49,8 @@ static void buf_grows_and_consumes(void **state)
     assert_true(slice_eq(buf_slice(&b), SLICE("x-5")));
     buf_release(&b);
     assert_null(b.p);
+    assert_non_null(buf_reserve(&b, 0));
+    buf_release(&b);
 }
 
 static void hashes_match_their_published_values(void **state)
