@@ -90,6 +90,7 @@ class Demo:
         if not self.kafka.brokers:
             self.kafka = Embedded(self.folder, BUILD / Router.program)
             self.run("embedded Kafka", self.kafka)
+            self.kafka.create_topic(TOPIC)
         common = {"REDIS_URL": redis_url, "LOG_LEVEL": "info"}
         router = {**common, "KAFKA_BROKERS": self.kafka.brokers, "KAFKA_GROUP_ID": "tidegate-demo",
                   "DRAIN_SECONDS": "1"}
