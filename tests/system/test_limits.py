@@ -1,0 +1,137 @@
+"""Too many, too much, too slow, and going away in order."""
+
+import json
+import signal
+import time
+
+from lib.cluster import task
+from lib.proc import wait_until
+from lib.wire import RawSocket, Refused, request
+
+
+def path(cluster, user):
+    return f"/ws?token={cluster.token(user)}"
+
+
+def test_connections_per_user(new_cluster):
+    cluster = new_cluster(routers=1, gateway={"MAX_CONNECTIONS_PER_USER": "3"})
+    user = cluster.user()
+    for gateway in (0, 1, 0):
+        cluster.connect(user, gateway)
+    time.sleep(2.5)  # gateways tell each other their counts once a second
+    for gateway in cluster.gateways:
+        assert RawSocket(gateway.port, path(cluster, user)).close_code()[0] == 4029
+    cluster.connect(cluster.user(), 0)
+
+
+def test_connections_per_address(new_cluster):
+    cluster = new_cluster(routers=1, gateway={"MAX_CONNECTIONS_PER_IP": "3", "TRUSTED_PROXIES": "127.0.0.1/32",
+                                              "WORKERS": "1"})
+    port = cluster.gateways[0].port
+    held = [RawSocket(port, path(cluster, "u"), headers={"X-Forwarded-For": "10.1.1.1"}) for _ in range(3)]
+    try:
+        RawSocket(port, path(cluster, "u"), headers={"X-Forwarded-For": "10.1.1.1"})
+        raise AssertionError("the fourth connection was let in")
+    except Refused as refused:
+        assert refused.response.status == 429, refused.response
+    held.append(RawSocket(port, path(cluster, "u"), headers={"X-Forwarded-For": "10.1.1.2"}))
+    held.pop(0).close()
+    wait_until(lambda: can_connect(port, path(cluster, "u"), {"X-Forwarded-For": "10.1.1.1"}), 5, "a place is free again")
+
+
+def can_connect(port, where, headers=None):
+    try:
+        RawSocket(port, where, headers).close()
+        return True
+    except Refused:
+        return False
+
+
+def test_connections_of_a_process(new_cluster):
+    cluster = new_cluster(routers=1, gateway={"MAX_CONNECTIONS": "8", "WORKERS": "1"})
+    port = cluster.gateways[0].port
+    held, status = [], None
+    for _ in range(12):
+        try:
+            held.append(RawSocket(port, path(cluster, cluster.user())))
+        except Refused as refused:
+            status = refused.response.status
+            break
+    assert status == 503 and 4 <= len(held) <= 8, (status, len(held))
+    held[0].send_json({"type": "ping"})
+
+
+def test_messages_per_user(new_cluster):
+    cluster = new_cluster(routers=1, gateway={"RATE_LIMIT_MAX_MESSAGES": "5", "RATE_LIMIT_WINDOW": "60000"})
+    client = cluster.connect(cluster.user())
+    for _ in range(6):
+        client.send({"type": "ping"})
+    assert client.close_code()[0] == 4029
+    kinds = [message["type"] for message in client.seen[1:]]
+    assert kinds == ["pong"] * 5 + ["error"], kinds
+
+
+def test_a_slow_reader_is_closed_and_nobody_else(new_cluster):
+    cluster = new_cluster(routers=1, gateway={"OUTBOX_BYTES": "65536"})
+    user = cluster.user()
+    healthy = [cluster.connect(user, gateway) for gateway in (0, 1)]
+    slow = RawSocket(cluster.gateways[0].port, path(cluster, user), receive_buffer=4096)
+    wide = "x" * 20000
+    count = 600  # 12 MB: more than the kernel holds for the slow one
+    for start in range(0, count, 100):
+        cluster.produce(user, *[json.dumps({"event_type": "task.created", "user_id": user, "task": {"id": n, "wide": wide}})
+                                for n in range(start, start + 100)])
+    for client in healthy:
+        assert [message["task_id"] for message in client.tasks(count, 60)] == list(range(count))
+    wait_until(lambda: (cluster.gateways[0].metric("websocket_connections_total") or 0) == 1, 20, "the slow one is gone")
+    code, _ = slow.close_code()
+    assert code in (4008, None), code
+    page = cluster.gateways[0].get("/metrics").body.decode()
+    assert any("slow_reader" in line and not line.endswith(" 0") for line in page.splitlines()), page
+
+
+def test_drain(new_cluster):
+    cluster = new_cluster(gateway={"DRAIN_SECONDS": "3"})
+    user = cluster.user()
+    leaving = [cluster.connect(user, 0) for _ in range(30)]
+    staying = cluster.connect(user, 1)
+    gateway = cluster.gateways[0]
+    gateway.proc.signal(signal.SIGTERM)
+    started = time.monotonic()
+    cluster.produce(user, task(user, 1))
+    staying.tasks(1)
+    times = []
+    for client in leaving:
+        code, reason = client.close_code(10)
+        assert code == 1001 and "retry=" in reason, (code, reason)
+        times.append(time.monotonic() - started)
+    assert gateway.proc.wait_exit(10) == 0
+    assert times[-1] - times[0] > 0.5, f"all at once, after {times[0]:.2f} s"
+    assert time.monotonic() - started < 6
+    assert staying.open()
+    cluster.connect(user, None)  # the balancer knows where to go
+    gateway.start()
+    cluster.connect(user, 0)
+
+
+def test_while_draining_it_is_not_ready_and_takes_nobody(new_cluster):
+    cluster = new_cluster(gateway={"DRAIN_SECONDS": "3"}, routers=1)
+    gateway = cluster.gateways[0]
+    cluster.connect(cluster.user(), 0)
+    import socket
+    kept = socket.create_connection(("127.0.0.1", gateway.port))
+    kept.sendall(b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert b" 200 " in kept.recv(65536)
+    gateway.proc.signal(signal.SIGTERM)
+    wait_until(lambda: refuses(gateway.port), 2, "the listener is closed")
+    kept.sendall(b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert b" 503 " in kept.recv(65536)
+    assert gateway.proc.wait_exit(10) == 0
+
+
+def refuses(port):
+    try:
+        request(port, "/health", seconds=1)
+        return False
+    except ConnectionRefusedError:
+        return True
