@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -119,6 +120,20 @@ static void iso8601_is_utc_with_milliseconds(void **state)
     assert_string_equal(text, "9999-12-31T23:59:59.999Z");
 }
 
+/* Every day until 2401, then some of each year. */
+static void iso8601_agrees_with_the_c_library(void **state)
+{
+    const uint64_t day = 86400000, end = 253402300800000;
+    for (uint64_t ms = 0; ms < end; ms += ms < 431 * 366 * day ? day - 61001 : 97 * day - 1) {
+        char text[CLOCK_ISO_LEN + 1], expected[40];
+        time_t seconds = (time_t)(ms / 1000);
+        strftime(expected, sizeof(expected), "%Y-%m-%dT%H:%M:%S", gmtime(&seconds));
+        snprintf(expected + 19, sizeof(expected) - 19, ".%03uZ", (unsigned)(ms % 1000));
+        clock_iso8601(ms, text);
+        assert_string_equal(text, expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +144,7 @@ int main(void)
         cmocka_unit_test(map_finds_what_it_holds_through_growth_and_shrinking),
         cmocka_unit_test(list_removal_inside_a_walk),
         cmocka_unit_test(iso8601_is_utc_with_milliseconds),
+        cmocka_unit_test(iso8601_agrees_with_the_c_library),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
