@@ -1,11 +1,10 @@
 /* From records to events, compared byte for byte: the forms of task events, mappings, targets, limits and refusals. */
-#include "router/decode.h"
 #include "router/route.h"
+#include "router_decode_text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -50,47 +49,11 @@ static void use_row(const char *members)
     free(text);
 }
 
-static void append_optional(struct buf *b, const char *what, struct slice s)
-{
-    if (s.p != NULL)
-        buf_printf(b, " %s=%.*s", what, SLICE_ARG(s));
-}
-
-/* "name to target,target: payload" and what else there is; or the sentence of a refusal. */
-static char *decode(const struct record *r)
-{
-    struct buf b = {0};
-    struct event ev;
-    enum decode_outcome outcome = decode_record(&decoder, r, &ev);
-    if (outcome != DECODE_EVENT) {
-        decode_describe(&decoder, outcome, &b);
-    } else {
-        buf_printf(&b, "%.*s to ", SLICE_ARG(ev.name));
-        for (size_t i = 0; i < ev.target_count; i++)
-            buf_printf(&b, "%s%.*s", i > 0 ? "," : "", SLICE_ARG(ev.targets[i]));
-        buf_printf(&b, ": %.*s", SLICE_ARG(ev.payload));
-        append_optional(&b, "key", ev.dedupe_key);
-        append_optional(&b, "device", ev.source_device);
-        append_optional(&b, "conflate", ev.conflate_key);
-        append_optional(&b, "trace", ev.traceparent);
-    }
-    char *text = slice_dup(buf_slice(&b));
-    buf_release(&b);
-    return text;
-}
-
-/* An exact copy on the heap, so that the address sanitizer sees a step too far. */
-static char *exact(struct slice s)
-{
-    char *copy = xmalloc(s.n > 0 ? s.n : 1);
-    memcpy(copy, s.p, s.n);
-    return copy;
-}
-
 static void assert_bytes_decode(const char *topic, struct slice value, const char *expected)
 {
-    char *copy = exact(value);
-    char *got = decode(&(struct record){.topic = slice_of(topic), .timestamp_ms = NOON, .value = {copy, value.n}});
+    char *copy = exact_copy(value);
+    char *got = decode_text(&decoder,
+                            &(struct record){.topic = slice_of(topic), .timestamp_ms = NOON, .value = {copy, value.n}});
     assert_string_equal(got, expected);
     free(got);
     free(copy);
@@ -427,11 +390,11 @@ static void tombstones_are_neither_event_nor_refusal(void **state)
 static void assert_header_decodes(const char *topic, const char *name, const char *value, const char *expected)
 {
     struct record_header header = {slice_of(name), slice_of(value)};
-    char *got = decode(&(struct record){.topic = slice_of(topic),
-                                        .timestamp_ms = NOON,
-                                        .value = SLICE(CREATED("\"user_id\":1")),
-                                        .headers = &header,
-                                        .header_count = 1});
+    char *got = decode_text(&decoder, &(struct record){.topic = slice_of(topic),
+                                                       .timestamp_ms = NOON,
+                                                       .value = SLICE(CREATED("\"user_id\":1")),
+                                                       .headers = &header,
+                                                       .header_count = 1});
     assert_string_equal(got, expected);
     free(got);
 }
