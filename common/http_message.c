@@ -2,6 +2,9 @@
 #include "common/endpoint.h"
 #include "common/http_server.h"
 
+#include <h2o/http1.h>
+#include <stdlib.h>
+
 struct slice http_path(const h2o_req_t *req)
 {
     return slice_make(req->path_normalized.base, req->path_normalized.len);
@@ -70,7 +73,8 @@ const char *http_reason(int status)
     static const struct {
         int status;
         const char *reason;
-    } table[] = {{200, "OK"},
+    } table[] = {{101, "Switching Protocols"},
+                 {200, "OK"},
                  {204, "No Content"},
                  {301, "Moved Permanently"},
                  {304, "Not Modified"},
@@ -143,4 +147,46 @@ h2o_req_t *http_pending_take(struct http_pending *p)
         *p->in_pool = NULL;
     free(p);
     return req;
+}
+
+struct upgrade {
+    void (*on_upgraded)(void *arg, h2o_socket_t *sock);
+    void *arg;
+};
+
+/* The head is still in the buffer, and data still points at the freed HTTP connection. */
+static void on_h2o_upgraded(void *data, h2o_socket_t *sock, size_t head_size)
+{
+    struct upgrade *u = data;
+    if (sock != NULL) {
+        h2o_buffer_consume(&sock->input, head_size);
+        sock->data = NULL;
+    }
+    u->on_upgraded(u->arg, sock);
+    free(u);
+}
+
+void http_upgrade(h2o_req_t *req, const char *protocol, void (*on_upgraded)(void *arg, h2o_socket_t *sock), void *arg)
+{
+    struct upgrade *u = xmalloc(sizeof(*u));
+    *u = (struct upgrade){on_upgraded, arg};
+    req->res.status = 101;
+    req->res.reason = http_reason(101);
+    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_UPGRADE, NULL, protocol, strlen(protocol));
+    h2o_http1_upgrade(req, NULL, 0, on_h2o_upgraded, u);
+}
+
+bool http_header_at(const h2o_req_t *req, size_t i, struct slice *name, struct slice *value)
+{
+    if (i >= req->headers.size)
+        return false;
+    const h2o_header_t *h = &req->headers.entries[i];
+    *name = slice_make(h->name->base, h->name->len);
+    *value = slice_make(h->value.base, h->value.len);
+    return true;
+}
+
+struct slice http_upgrade_header(const h2o_req_t *req)
+{
+    return slice_make(req->upgrade.base, req->upgrade.len);
 }

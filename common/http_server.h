@@ -89,6 +89,13 @@ const char *http_reason(int status);
 /* Adds a header to the answer; name and value are copied. name is lower case. */
 void http_add_header(h2o_req_t *req, const char *name, struct slice value);
 
+/* Answers 101 with the headers added so far and gives the socket away. on_upgraded gets it with what the client sent
+ * behind its head as input and reading stopped; sock NULL: the client was gone before. req is freed before that. */
+void http_upgrade(h2o_req_t *req, const char *protocol, void (*on_upgraded)(void *arg, h2o_socket_t *sock), void *arg);
+/* The i-th header as it came; false behind the last. Upgrade is not among them: it is in http_upgrade_header. */
+bool http_header_at(const h2o_req_t *req, size_t i, struct slice *name, struct slice *value);
+struct slice http_upgrade_header(const h2o_req_t *req);
+
 /* For answers that come later: a token that survives the request. http_pending_new is called in on_request;
  * http_pending_take returns the request, or NULL when the client has gone meanwhile, and releases the token. */
 struct http_pending;

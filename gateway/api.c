@@ -1,19 +1,10 @@
 /* The table of endpoints, and those that are small. */
 #include "gateway/api.h"
-#include "common/clock.h"
-#include "common/config.h"
-#include "common/log.h"
 #include "gateway/origin.h"
 #include "gateway/stats.h"
 #include "gateway/upgrade.h"
 #include "gateway/web.h"
 #include "gateway/worker.h"
-
-#include <stdlib.h>
-#include <sys/resource.h>
-
-/* Descriptors kept for what is not a client: links, files, listeners. */
-#define DESCRIPTORS_RESERVED 64
 
 static void on_ready(struct http_server *s, h2o_req_t *req)
 {
@@ -75,30 +66,5 @@ static const struct http_route routes[] = {
 };
 /* clang-format on */
 
-/* This worker's share of the descriptors that the process may hold. */
-static size_t socket_share(const struct worker *w)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= 2 * DESCRIPTORS_RESERVED)
-        return DESCRIPTORS_RESERVED;
-    return (limit.rlim_cur - DESCRIPTORS_RESERVED) / w->gateway->worker_count;
-}
-
-int api_start(struct worker *w, char **why)
-{
-    size_t share = socket_share(w), wanted = (size_t)w->cfg->max_connections;
-    w->connections_max = wanted > 0 ? (wanted + w->gateway->worker_count - 1) / w->gateway->worker_count : share;
-    struct http_server_conf conf = {.host = w->cfg->host,
-                                    .port = (uint16_t)w->cfg->port,
-                                    .reuse_port = true,
-                                    .routes = routes,
-                                    .route_count = ARRAY_LEN(routes),
-                                    .head_max = w->cfg->head_max_bytes,
-                                    .head_timeout_ms = w->cfg->head_timeout,
-                                    .body_max = w->cfg->body_max_bytes,
-                                    .sockets_max = share,
-                                    .app = w,
-                                    .on_refused = on_refused,
-                                    .on_reply_headers = on_reply_headers};
-    return http_server_start(&w->http, &w->loop, &conf, why);
-}
+const struct http_server_conf api_http = {
+    .routes = routes, .route_count = ARRAY_LEN(routes), .on_refused = on_refused, .on_reply_headers = on_reply_headers};

@@ -1,10 +1,10 @@
-/* The gateway's endpoints: one table of rows, and the upgrade to a WebSocket. */
+/* The gateway's endpoints: one table of rows, and those that are small. */
 #ifndef TIDEGATE_GATEWAY_API_H
 #define TIDEGATE_GATEWAY_API_H
 
-struct worker;
+#include "common/http_server.h"
 
-/* Listens. 0, or -1 with *why owned. */
-int api_start(struct worker *w, char **why);
+/* Endpoints and hooks, for worker_init. */
+extern const struct http_server_conf api_http;
 
 #endif

@@ -5,8 +5,6 @@
 #include "common/redis_fn.h"
 #include "common/target.h"
 #include "gateway/conn.h"
-#include "gateway/hub.h"
-#include "gateway/worker.h"
 
 #include <stdlib.h>
 
@@ -18,6 +16,11 @@ static struct target *target_of(struct list *queued)
 bool bus_is_up(const struct bus *b)
 {
     return redis_subscriber_is_up(&b->events) && redis_commands_is_up(&b->commands);
+}
+
+int bus_links_up(const struct bus *b)
+{
+    return redis_subscriber_is_up(&b->events) + redis_commands_is_up(&b->commands);
 }
 
 /* ---- wanting and letting go ---- */
@@ -39,18 +42,18 @@ void bus_want(struct bus *b, struct target *t, bool fresh)
 
 void bus_linger(struct bus *b, struct target *t)
 {
-    uint64_t linger = b->worker->cfg->channel_linger;
+    uint64_t linger = b->ctx->cfg->channel_linger;
     list_remove(&t->queued);
     list_push_back(&b->lingering, &t->queued);
-    t->linger_ms = b->worker->loop.now_ms + linger;
+    t->linger_ms = b->ctx->loop->now_ms + linger;
     if (!timer_is_armed(&b->linger_timer))
-        timer_start(&b->worker->loop, &b->linger_timer, linger);
+        timer_start(b->ctx->loop, &b->linger_timer, linger);
 }
 
 static void on_linger(struct timer *timer)
 {
     struct bus *b = CONTAINER_OF(timer, struct bus, linger_timer);
-    uint64_t now = b->worker->loop.now_ms;
+    uint64_t now = b->ctx->loop->now_ms;
     char names[64][TARGET_NAME_SIZE];
     struct slice channels[64];
     size_t n = 0;
@@ -60,7 +63,7 @@ static void on_linger(struct timer *timer)
             channels[n] = target_name(TARGET_CHANNEL, t->bucket, hub_name(t), names[n]);
             n++;
         }
-        hub_forget(&b->worker->hub, t);
+        hub_forget(b->hub, t);
         if (n == ARRAY_LEN(channels)) {
             redis_subscriber_unsubscribe(&b->events, channels, n);
             n = 0;
@@ -69,7 +72,7 @@ static void on_linger(struct timer *timer)
     if (n > 0)
         redis_subscriber_unsubscribe(&b->events, channels, n);
     if (!list_empty(&b->lingering))
-        timer_start(&b->worker->loop, timer, target_of(b->lingering.next)->linger_ms - now);
+        timer_start(b->ctx->loop, timer, target_of(b->lingering.next)->linger_ms - now);
 }
 
 static bool subscribe_wanted(struct turn_hook *hook)
@@ -120,7 +123,7 @@ static void learn(struct bus *b, struct target *t, struct slice meta)
         return;
     }
     if (t->last_id != 0 && m.id > t->last_id)
-        counter_add(&b->worker->metrics->gaps, 1);
+        counter_add(&b->ctx->metrics->gaps, 1);
     t->last_id = MAX(t->last_id, m.id);
     /* the newest comes first, and the hub keeps the last that it was told */
     for (int n = 0; n < SEEN_MAX && redis_fn_meta_next(&m, &seen) == 1; n++)
@@ -131,7 +134,7 @@ static void on_meta(void *arg, const redisReply *reply)
 {
     struct meta_read *read = arg;
     struct bus *b = read->bus;
-    struct target *t = hub_find(&b->worker->hub, slice_make(read->name, read->name_n));
+    struct target *t = hub_find(b->hub, slice_make(read->name, read->name_n));
     free(read);
     if (reply == NULL || t == NULL || t->state != TARGET_SUBSCRIBED)
         return; /* the link broke: all is read anew when it is back */
@@ -153,7 +156,7 @@ static void read_meta(struct bus *b, struct target *t)
     read->name_n = t->name_n;
     memcpy(read->name, t->name, t->name_n);
     struct slice argv[] = {SLICE("GET"), target_name(TARGET_META, t->bucket, hub_name(t), name)};
-    census_ask(&b->worker->census, t); /* answered first: known when the target goes live */
+    census_ask(b->census, t); /* answered first: known when the target goes live */
     if (redis_commands_send(&b->commands, argv, 2, on_meta, read) != 0)
         free(read);
 }
@@ -162,7 +165,7 @@ static void read_meta(struct bus *b, struct target *t)
 
 static void on_event(struct bus *b, struct target *t, struct slice bytes)
 {
-    struct gateway_metrics *metrics = b->worker->metrics;
+    struct gateway_metrics *metrics = b->ctx->metrics;
     struct envelope e;
     const char *why;
     if (envelope_decode(bytes, &e, &why) != 0) {
@@ -184,8 +187,7 @@ static void on_event(struct bus *b, struct target *t, struct slice bytes)
             return;
         }
     }
-    size_t n = hub_deliver(&b->worker->hub, t, &e, e.id);
-    worker_delivered(b->worker, e.kafka_ms, n);
+    fanout_deliver(b->fanout, t, &e, e.id);
 }
 
 static void on_push(struct redis_subscriber *rs, const struct resp_push *push)
@@ -194,7 +196,7 @@ static void on_push(struct redis_subscriber *rs, const struct resp_push *push)
     struct slice name;
     if (target_of_channel(push->channel, &name) != 0)
         return;
-    struct target *t = hub_find(&b->worker->hub, name);
+    struct target *t = hub_find(b->hub, name);
     if (t == NULL)
         return; /* let go a moment ago */
     switch (push->kind) {
@@ -217,7 +219,7 @@ static void on_push(struct redis_subscriber *rs, const struct resp_push *push)
 /* Nothing is subscribed any more, or what was subscribed cannot be believed: begin anew with all that have members. */
 static void want_all(struct bus *b)
 {
-    MAP_EACH (node, &b->worker->hub.targets) {
+    MAP_EACH (node, &b->hub->targets) {
         struct target *t = CONTAINER_OF(node, struct target, node);
         if (t->member_count > 0)
             queue_wanted(b, t);
@@ -240,24 +242,25 @@ static void on_events_down(struct redis_subscriber *rs, const char *reason)
 static void on_commands_up(struct redis_commands *rc)
 {
     struct bus *b = rc->owner;
-    MAP_EACH (node, &b->worker->hub.targets) {
+    MAP_EACH (node, &b->hub->targets) {
         struct target *t = CONTAINER_OF(node, struct target, node);
         if (t->state == TARGET_SUBSCRIBED)
             read_meta(b, t);
     }
 }
 
-void bus_init(struct bus *b, struct worker *w, const struct endpoint *endpoint)
+void bus_init(struct bus *b, struct context *ctx, struct hub *hub, struct fanout *fanout, struct census *census,
+              const struct endpoint *endpoint)
 {
-    *b = (struct bus){.worker = w};
+    *b = (struct bus){.ctx = ctx, .hub = hub, .fanout = fanout, .census = census};
     list_init(&b->wanted);
     list_init(&b->lingering);
     timer_init(&b->linger_timer, on_linger);
     b->events =
         (struct redis_subscriber){.owner = b, .on_up = on_events_up, .on_down = on_events_down, .on_push = on_push};
-    loop_add_hook(&w->loop, &b->subscribe, subscribe_wanted); /* before the links' own hooks, which write */
-    redis_subscriber_init(&b->events, &w->loop, endpoint);
-    redis_commands_init(&b->commands, &w->loop, endpoint, b, on_commands_up, NULL);
+    loop_add_hook(ctx->loop, &b->subscribe, subscribe_wanted); /* before the links' own hooks, which write */
+    redis_subscriber_init(&b->events, ctx->loop, endpoint);
+    redis_commands_init(&b->commands, ctx->loop, endpoint, b, on_commands_up, NULL);
 }
 
 void bus_release(struct bus *b)

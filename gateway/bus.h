@@ -6,12 +6,15 @@
 
 #include "common/redis_commands.h"
 #include "common/redis_subscriber.h"
-
-struct target;
-struct worker;
+#include "gateway/census.h"
+#include "gateway/fanout.h"
+#include "gateway/hub.h"
 
 struct bus {
-    struct worker *worker;
+    struct context *ctx;
+    struct hub *hub;
+    struct fanout *fanout;
+    struct census *census;
     struct redis_subscriber events;
     struct redis_commands commands;
     struct list wanted;    /* targets to subscribe */
@@ -20,11 +23,13 @@ struct bus {
     struct turn_hook subscribe;
 };
 
-/* *Borrows* the endpoint for the bus's life. */
-void bus_init(struct bus *b, struct worker *w, const struct endpoint *endpoint);
+/* *Borrows* all for the bus's life. */
+void bus_init(struct bus *b, struct context *ctx, struct hub *hub, struct fanout *fanout, struct census *census,
+              const struct endpoint *endpoint);
 void bus_release(struct bus *b);
 /* Both links are up. */
 bool bus_is_up(const struct bus *b);
+int bus_links_up(const struct bus *b);
 /* The target has its first member: it is to be subscribed, or, not fresh, to stay so. */
 void bus_want(struct bus *b, struct target *t, bool fresh);
 /* The last member has left: let go after CHANNEL_LINGER, and the target with it. */

@@ -3,8 +3,6 @@
 #include "common/json_write.h"
 #include "common/target.h"
 #include "gateway/conn.h"
-#include "gateway/hub.h"
-#include "gateway/worker.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,11 +10,6 @@
 #define PRESENCE_TTL_S      "86400" /* of a user's hash after its last change: what a killed worker left goes in the end */
 #define KEY_SIZE            96
 #define USER_CHANGES_PER_GO 5000 /* the rest a second later */
-
-static struct redis_commands *redis(const struct census *cs)
-{
-    return &cs->worker->bus.commands;
-}
 
 static struct slice own_key(const struct census *cs, const char *kind, struct slice id, char out[KEY_SIZE])
 {
@@ -35,7 +28,7 @@ static bool is_live(const struct census *cs, struct slice id)
 
 static bool is_capped(const struct census *cs)
 {
-    return cs->worker->cfg->max_connections_per_user > 0;
+    return cs->ctx->cfg->max_connections_per_user > 0;
 }
 
 /* ---- a user's connections elsewhere ---- */
@@ -68,7 +61,7 @@ static void settle(struct census *cs, struct target *t, const redisReply *hash, 
     t->elsewhere = (uint32_t)MIN(elsewhere, UINT32_MAX);
     if (!after_write)
         return;
-    uint64_t cap = (uint64_t)cs->worker->cfg->max_connections_per_user, total = elsewhere + t->member_count;
+    uint64_t cap = (uint64_t)cs->ctx->cfg->max_connections_per_user, total = elsewhere + t->member_count;
     uint64_t added = t->member_count > t->settled ? t->member_count - t->settled : 0;
     t->settled = t->member_count;
     if (total > cap)
@@ -78,7 +71,7 @@ static void settle(struct census *cs, struct target *t, const redisReply *hash, 
 static void on_user(void *arg, const redisReply *reply)
 {
     struct user_read *read = arg;
-    struct target *t = hub_find(&read->census->worker->hub, slice_make(read->name, read->name_n));
+    struct target *t = hub_find(read->census->hub, slice_make(read->name, read->name_n));
     if (t != NULL && reply != NULL && reply->type == REDIS_REPLY_ARRAY)
         settle(read->census, t, reply, read->after_write);
     free(read);
@@ -93,7 +86,7 @@ static void read_user(struct census *cs, struct target *t, bool after_write)
     read->name_n = t->name_n;
     memcpy(read->name, t->name, t->name_n);
     struct slice argv[] = {SLICE("HGETALL"), target_name(TARGET_PRESENCE, t->bucket, hub_name(t), key)};
-    if (redis_commands_send(redis(cs), argv, 2, on_user, read) != 0)
+    if (redis_commands_send(cs->redis, argv, 2, on_user, read) != 0)
         free(read);
 }
 
@@ -101,12 +94,6 @@ void census_ask(struct census *cs, struct target *t)
 {
     if (is_capped(cs) && hub_is_user(t))
         read_user(cs, t, false);
-}
-
-bool census_is_over(const struct census *cs, const struct target *t)
-{
-    return is_capped(cs) && hub_is_user(t) &&
-           (uint64_t)t->member_count + t->elsewhere > (uint64_t)cs->worker->cfg->max_connections_per_user;
 }
 
 void census_changed(struct census *cs, struct target *t)
@@ -120,13 +107,13 @@ static void write_user(struct census *cs, struct target *t)
     char key[TARGET_NAME_SIZE], count[16];
     struct slice k = target_name(TARGET_PRESENCE, t->bucket, hub_name(t), key);
     if (t->member_count == 0) {
-        redis_commands_send(redis(cs), (struct slice[]){SLICE("HDEL"), k, slice_of(cs->id)}, 3, NULL, NULL);
+        redis_commands_send(cs->redis, (struct slice[]){SLICE("HDEL"), k, slice_of(cs->id)}, 3, NULL, NULL);
         return;
     }
     snprintf(count, sizeof(count), "%u", t->member_count);
-    redis_commands_send(redis(cs), (struct slice[]){SLICE("HSET"), k, slice_of(cs->id), slice_of(count)}, 4, NULL,
+    redis_commands_send(cs->redis, (struct slice[]){SLICE("HSET"), k, slice_of(cs->id), slice_of(count)}, 4, NULL,
                         NULL);
-    redis_commands_send(redis(cs), (struct slice[]){SLICE("EXPIRE"), k, SLICE(PRESENCE_TTL_S)}, 3, NULL, NULL);
+    redis_commands_send(cs->redis, (struct slice[]){SLICE("EXPIRE"), k, SLICE(PRESENCE_TTL_S)}, 3, NULL, NULL);
     read_user(cs, t, true);
 }
 
@@ -143,25 +130,24 @@ static void write_changed_users(struct census *cs)
 
 static void write_lease(struct census *cs)
 {
-    const struct worker *w = cs->worker;
     char key[KEY_SIZE], counts[80], ttl[16];
-    uint64_t sent = atomic_load_explicit(&w->metrics->messages_sent.n, memory_order_relaxed);
-    snprintf(counts, sizeof(counts), "%zu %zu %" PRIu64, w->connections, w->hub.users, sent);
+    uint64_t sent = atomic_load_explicit(&cs->ctx->metrics->messages_sent.n, memory_order_relaxed);
+    snprintf(counts, sizeof(counts), "%zu %zu %" PRIu64, cs->roster->connections, cs->hub->users, sent);
     snprintf(ttl, sizeof(ttl), "%d", CENSUS_LEASE_MS);
     struct slice k = own_key(cs, "w:", slice_of(cs->id), key);
-    redis_commands_send(redis(cs), (struct slice[]){SLICE("SET"), k, slice_of(counts), SLICE("PX"), slice_of(ttl)}, 5,
+    redis_commands_send(cs->redis, (struct slice[]){SLICE("SET"), k, slice_of(counts), SLICE("PX"), slice_of(ttl)}, 5,
                         NULL, NULL);
     k = own_key(cs, "workers", SLICE(""), key);
-    redis_commands_send(redis(cs), (struct slice[]){SLICE("SADD"), k, slice_of(cs->id)}, 3, NULL, NULL);
+    redis_commands_send(cs->redis, (struct slice[]){SLICE("SADD"), k, slice_of(cs->id)}, 3, NULL, NULL);
 }
 
 static void write_names(struct census *cs)
 {
     char key[KEY_SIZE], ttl[16];
     struct buf names = {0};
-    size_t count = 0, max = (size_t)cs->worker->cfg->status_users_max;
+    size_t count = 0, max = (size_t)cs->ctx->cfg->status_users_max;
     buf_byte(&names, '{');
-    MAP_EACH (node, &cs->worker->hub.targets) {
+    MAP_EACH (node, &cs->hub->targets) {
         const struct target *t = CONTAINER_OF(node, struct target, node);
         if (!hub_is_user(t) || t->member_count == 0)
             continue;
@@ -176,7 +162,7 @@ static void write_names(struct census *cs)
     buf_byte(&names, '}');
     snprintf(ttl, sizeof(ttl), "%d", CENSUS_LEASE_MS);
     struct slice k = own_key(cs, "n:", slice_of(cs->id), key);
-    redis_commands_send(redis(cs), (struct slice[]){SLICE("SET"), k, buf_slice(&names), SLICE("PX"), slice_of(ttl)}, 5,
+    redis_commands_send(cs->redis, (struct slice[]){SLICE("SET"), k, buf_slice(&names), SLICE("PX"), slice_of(ttl)}, 5,
                         NULL, NULL);
     buf_release(&names);
 }
@@ -205,7 +191,7 @@ static void forget_worker(struct census *cs, struct slice id)
 {
     char key[KEY_SIZE];
     struct slice argv[] = {SLICE("SREM"), own_key(cs, "workers", SLICE(""), key), id};
-    redis_commands_send(redis(cs), argv, 3, NULL, NULL);
+    redis_commands_send(cs->redis, argv, 3, NULL, NULL);
 }
 
 static void on_leases(void *arg, const redisReply *reply)
@@ -264,7 +250,7 @@ static void on_workers(void *arg, const redisReply *reply)
     struct buf keys = {0};
     struct slice *argv = xmalloc((read->count + 1) * sizeof(*argv));
     size_t n = mget_of(cs, "w:", buf_slice(&read->ids), &keys, argv, read->count + 1);
-    if (redis_commands_send(redis(cs), argv, n, on_leases, read) != 0)
+    if (redis_commands_send(cs->redis, argv, n, on_leases, read) != 0)
         on_leases(read, NULL);
     free(argv);
     buf_release(&keys);
@@ -278,26 +264,27 @@ size_t census_names_mget(const struct census *cs, struct buf *keys, struct slice
 static void on_timer(struct timer *t)
 {
     struct census *cs = CONTAINER_OF(t, struct census, timer);
-    struct worker *w = cs->worker;
     char key[KEY_SIZE];
-    timer_start(&w->loop, t, CENSUS_PERIOD_MS);
-    if (!redis_commands_is_up(redis(cs))) {
-        cs->totals = (struct census_totals){.connections = w->connections, .users = w->hub.users, .workers = 1};
+    timer_start(cs->ctx->loop, t, CENSUS_PERIOD_MS);
+    if (!redis_commands_is_up(cs->redis)) {
+        cs->totals =
+            (struct census_totals){.connections = cs->roster->connections, .users = cs->hub->users, .workers = 1};
         return;
     }
     write_lease(cs);
     write_names(cs);
     struct slice argv[] = {SLICE("SMEMBERS"), own_key(cs, "workers", SLICE(""), key)};
-    redis_commands_send(redis(cs), argv, 2, on_workers, cs);
+    redis_commands_send(cs->redis, argv, 2, on_workers, cs);
 }
 
-void census_init(struct census *cs, struct worker *w)
+void census_init(struct census *cs, struct context *ctx, struct hub *hub, const struct roster *roster,
+                 struct redis_commands *redis, const char *id)
 {
-    *cs = (struct census){.worker = w};
-    snprintf(cs->id, sizeof(cs->id), "%s.%u", w->gateway->id, w->index);
+    *cs = (struct census){.ctx = ctx, .hub = hub, .roster = roster, .redis = redis};
+    snprintf(cs->id, sizeof(cs->id), "%s", id);
     list_init(&cs->changed);
     timer_init(&cs->timer, on_timer);
-    timer_start(&w->loop, &cs->timer, 10);
+    timer_start(ctx->loop, &cs->timer, 10);
 }
 
 void census_release(struct census *cs)

@@ -11,12 +11,12 @@
 
 #include "common/buf.h"
 #include "common/loop.h"
+#include "common/redis_commands.h"
+#include "gateway/hub.h"
+#include "gateway/roster.h"
 
 #define CENSUS_PERIOD_MS 1000
 #define CENSUS_LEASE_MS  5000
-
-struct target;
-struct worker;
 
 struct census_totals {
     uint64_t connections, users, messages; /* users: one on two workers counts twice */
@@ -24,7 +24,10 @@ struct census_totals {
 };
 
 struct census {
-    struct worker *worker;
+    struct context *ctx;
+    struct hub *hub;
+    const struct roster *roster;
+    struct redis_commands *redis;
     char id[32];
     struct timer timer;
     struct list changed;         /* struct target.changed: users whose count is to be written */
@@ -32,14 +35,14 @@ struct census {
     struct buf live;             /* ids of the workers whose lease lives, a space behind each */
 };
 
-void census_init(struct census *cs, struct worker *w);
+/* id: of this worker, unique in the cluster. *Borrows* all for the census's life. */
+void census_init(struct census *cs, struct context *ctx, struct hub *hub, const struct roster *roster,
+                 struct redis_commands *redis, const char *id);
 void census_release(struct census *cs);
 /* The user's connections on this worker have become more or fewer. */
 void census_changed(struct census *cs, struct target *t);
 /* Reads the user's connections elsewhere into t->elsewhere; answers before any command sent to the bus later. */
 void census_ask(struct census *cs, struct target *t);
-/* True when the user has more connections than MAX_CONNECTIONS_PER_USER, over all gateways. */
-bool census_is_over(const struct census *cs, const struct target *t);
 
 /* MGET of every live worker's names, whose keys lie in the empty keys: fills argv, returns argc, at most max. */
 size_t census_names_mget(const struct census *cs, struct buf *keys, struct slice *argv, size_t max);

@@ -3,28 +3,57 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/target.h"
-#include "gateway/hub.h"
-#include "gateway/worker.h"
 
 #include <stdlib.h>
 
-struct conn *conn_new(struct worker *w, const struct dialect *d, const struct conn_identity *who,
+#define JOIN_DEADLINE_MS 5000
+
+void conn_home_release(struct conn_home *home)
+{
+    for (size_t i = 0; i < DIALECT_ID_COUNT; i++)
+        frame_unref(home->heartbeats[i]);
+}
+
+static struct frame *heartbeat_frame(struct conn_home *home, const struct dialect *d)
+{
+    if (home->heartbeats[d->id] == NULL)
+        home->heartbeats[d->id] = d->encode_reply(&(struct reply){.kind = REPLY_PING});
+    return home->heartbeats[d->id];
+}
+
+static void beat_later(struct conn *c)
+{
+    const struct gateway_config *cfg = c->home->ctx->cfg;
+    uint64_t interval = cfg->heartbeat_interval != 0 ? cfg->heartbeat_interval : cfg->connection_timeout / 2;
+    roster_move(&c->home->roster->beating, &c->place, c->home->ctx->loop->now_ms + interval);
+}
+
+void conn_mark_dirty(struct conn *c)
+{
+    if (c->state != CONN_DEAD)
+        roster_mark_dirty(c->home->roster, &c->place);
+}
+
+struct conn *conn_new(struct conn_home *home, const struct dialect *d, const struct conn_identity *who,
                       struct transport *transport)
 {
     struct conn *c = xmalloc(sizeof(*c));
-    *c = (struct conn){.worker = w,
+    *c = (struct conn){.home = home,
                        .dialect = d,
                        .transport = transport,
-                       .heard_ms = w->loop.now_ms,
+                       .heard_ms = home->ctx->loop->now_ms,
                        .expires_s = who->expires_s,
                        .ip = who->ip,
                        .state = CONN_JOINING};
     transport->conn = c;
-    list_init(&c->by_due);
-    list_init(&c->dirty);
+    roster_place_init(&c->place);
     if (who->user_json.n > 0)
         c->user_json = slice_dup(who->user_json);
-    worker_add(w, c);
+    home->roster->connections++;
+    home->roster->live++;
+    counter_add(&home->ctx->metrics->connects, 1);
+    gauge_add(&home->ctx->metrics->connections, 1);
+    roster_move(&home->roster->joining, &c->place, home->ctx->loop->now_ms + JOIN_DEADLINE_MS);
     return c;
 }
 
@@ -33,8 +62,8 @@ void conn_join_user(struct conn *c, struct slice user)
     struct buf name = {0};
     if (target_append_user(&name, user) != 0)
         BUG("a user id that auth let pass is no target");
-    hub_join(&c->worker->hub, c, TARGET_EVERYBODY);
-    struct target *t = hub_join(&c->worker->hub, c, buf_slice(&name)); /* last, so first in c->members */
+    hub_join(c->home->hub, c, &c->members, TARGET_EVERYBODY);
+    struct target *t = hub_join(c->home->hub, c, &c->members, buf_slice(&name)); /* last, so first in c->members */
     buf_release(&name);
     if (t->state == TARGET_LIVE)
         conn_ready(c);
@@ -44,12 +73,12 @@ void conn_ready(struct conn *c)
 {
     if (c->state != CONN_JOINING)
         return;
-    if (c->members != NULL && census_is_over(&c->worker->census, c->members->target)) {
+    if (c->members != NULL && hub_is_over(c->home->hub, c->members->target)) {
         conn_close(c, CLOSE_USER_LIMIT);
         return;
     }
     c->state = CONN_OPEN;
-    worker_beat_later(c->worker, c);
+    beat_later(c);
     if (c->dialect->hello != NULL)
         conn_send_owned(c, c->dialect->hello(&(struct welcome){.user_json = slice_of(c->user_json)}));
 }
@@ -58,13 +87,13 @@ void conn_send(struct conn *c, struct frame *f)
 {
     if (c->state > CONN_OPEN)
         return;
-    if (outbox_push(&c->outbox, f, c->worker->cfg->outbox_bytes) == OUTBOX_FULL) {
-        counter_add(&c->worker->metrics->send_failures, 1);
+    if (outbox_push(&c->outbox, f, c->home->ctx->cfg->outbox_bytes) == OUTBOX_FULL) {
+        counter_add(&c->home->ctx->metrics->send_failures, 1);
         outbox_drop_waiting(&c->outbox);
         conn_close(c, CLOSE_SLOW);
         return;
     }
-    worker_mark_dirty(c->worker, c);
+    conn_mark_dirty(c);
 }
 
 void conn_send_owned(struct conn *c, struct frame *f)
@@ -78,16 +107,26 @@ void conn_send_owned(struct conn *c, struct frame *f)
 static void leave(struct conn *c, enum close_reason why)
 {
     c->reason = (uint8_t)why;
-    hub_leave_all(&c->worker->hub, c);
-    limit_leave(&c->worker->gateway->addresses, c->ip);
+    hub_leave_all(c->home->hub, &c->members);
+    limit_leave(c->home->ctx->addresses, c->ip);
     c->ip = NULL;
-    worker_left(c->worker, c, why);
+    c->home->roster->connections--;
+    struct gateway_metrics *m = c->home->ctx->metrics;
+    gauge_add(&m->connections, -1);
+    counter_add(&m->disconnections, 1);
+    counter_add(&m->closed[why], 1);
+}
+
+static void start_closing(struct conn *c)
+{
+    c->state = CONN_CLOSING;
+    roster_move(&c->home->roster->closing, &c->place, c->home->ctx->loop->now_ms + CLOSE_GRACE_MS);
 }
 
 static uint16_t code_of(const struct conn *c, enum close_reason why)
 {
     uint16_t code = close_rows[why].code;
-    return code == close_rows[CLOSE_TOKEN].code ? (uint16_t)c->worker->cfg->auth_close_code : code;
+    return code == close_rows[CLOSE_TOKEN].code ? (uint16_t)c->home->ctx->cfg->auth_close_code : code;
 }
 
 void conn_close(struct conn *c, enum close_reason why)
@@ -95,8 +134,7 @@ void conn_close(struct conn *c, enum close_reason why)
     if (c->state >= CONN_CLOSING)
         return;
     leave(c, why);
-    c->state = CONN_CLOSING;
-    worker_closing(c->worker, c);
+    start_closing(c);
     c->transport->ops->close(c->transport, code_of(c, why), slice_of(close_rows[why].reason));
 }
 
@@ -105,8 +143,7 @@ void conn_on_goodbye(struct conn *c, uint16_t code)
     if (c->state >= CONN_CLOSING)
         return;
     leave(c, CLOSE_PEER);
-    c->state = CONN_CLOSING;
-    worker_closing(c->worker, c);
+    start_closing(c);
     c->transport->ops->close(c->transport, code, SLICE(""));
 }
 
@@ -117,7 +154,14 @@ void conn_gone(struct conn *c, enum close_reason why)
     if (c->state < CONN_CLOSING)
         leave(c, why);
     c->state = CONN_DEAD;
-    worker_dead(c->worker, c);
+    roster_move(&c->home->roster->dead, &c->place, 0);
+    list_remove(&c->place.dirty);
+}
+
+void conn_abort(struct conn *c)
+{
+    c->transport->ops->abort(c->transport);
+    conn_gone(c, CLOSE_GONE);
 }
 
 void conn_free(struct conn *c)
@@ -137,17 +181,17 @@ void conn_flush(struct conn *c)
 
 static void refuse(struct conn *c, const char *code, const char *detail)
 {
-    counter_add(&c->worker->metrics->errors_sent, 1);
+    counter_add(&c->home->ctx->metrics->errors_sent, 1);
     struct reply r = {.kind = REPLY_ERROR, .code = code, .detail = detail};
     conn_send_owned(c, c->dialect->encode_reply(&r));
 }
 
 static bool within_rate(struct conn *c)
 {
-    const struct gateway_config *cfg = c->worker->cfg;
+    const struct gateway_config *cfg = c->home->ctx->cfg;
     if (c->members == NULL) /* no user: a conformance peer */
         return true;
-    return limit_rate_allows(&c->members->target->rate, c->worker->loop.now_ms, cfg->rate_limit_window,
+    return limit_rate_allows(&c->members->target->rate, c->home->ctx->loop->now_ms, cfg->rate_limit_window,
                              (uint32_t)cfg->rate_limit_max_messages);
 }
 
@@ -156,7 +200,7 @@ void conn_on_message(struct conn *c, struct slice bytes, bool binary)
     conn_on_alive(c);
     if (c->state > CONN_OPEN)
         return;
-    counter_add(&c->worker->metrics->messages_received, 1);
+    counter_add(&c->home->ctx->metrics->messages_received, 1);
     if (!within_rate(c)) {
         refuse(c, "rate_limited", "Too many messages");
         conn_close(c, CLOSE_RATE_LIMIT);
@@ -184,15 +228,15 @@ void conn_on_message(struct conn *c, struct slice bytes, bool binary)
 
 void conn_on_alive(struct conn *c)
 {
-    c->heard_ms = c->worker->loop.now_ms;
+    c->heard_ms = c->home->ctx->loop->now_ms;
 }
 
 /* Once in HEARTBEAT_INTERVAL: is the token still good, is the peer alive, and the dialect's own ping. A peer that was
  * silent since the last beat is asked by a protocol ping too. */
 void conn_beat(struct conn *c)
 {
-    const struct gateway_config *cfg = c->worker->cfg;
-    uint64_t silent = c->worker->loop.now_ms - c->heard_ms;
+    const struct gateway_config *cfg = c->home->ctx->cfg;
+    uint64_t silent = c->home->ctx->loop->now_ms - c->heard_ms;
     if (c->expires_s != 0 && clock_wall_ms() / 1000 >= c->expires_s) {
         conn_close(c, CLOSE_EXPIRED);
         return;
@@ -202,9 +246,9 @@ void conn_beat(struct conn *c)
         conn_close(c, CLOSE_SILENT);
         return;
     }
-    worker_beat_later(c->worker, c);
+    beat_later(c);
     if (c->dialect->hello != NULL)
-        conn_send(c, worker_heartbeat_frame(c->worker, c->dialect));
+        conn_send(c, heartbeat_frame(c->home, c->dialect));
     if (silent >= cfg->heartbeat_interval)
         c->transport->ops->ping(c->transport);
 }

@@ -4,15 +4,21 @@
 #ifndef TIDEGATE_GATEWAY_CONN_H
 #define TIDEGATE_GATEWAY_CONN_H
 
-#include "common/list.h"
-#include "gateway/close.h"
+#include "gateway/context.h"
 #include "gateway/dialect.h"
-#include "gateway/limit.h"
+#include "gateway/hub.h"
 #include "gateway/outbox.h"
+#include "gateway/roster.h"
 #include "gateway/transport.h"
 
-struct worker;
-struct member;
+/* What every connection of a worker uses. */
+struct conn_home {
+    struct context *ctx;
+    struct hub *hub;
+    struct roster *roster;
+    struct frame *heartbeats[DIALECT_ID_COUNT]; /* each dialect's own ping, once it was asked for */
+};
+void conn_home_release(struct conn_home *home);
 
 enum conn_state {
     CONN_JOINING, /* its channel is being subscribed; nothing was said yet */
@@ -22,20 +28,18 @@ enum conn_state {
 };
 
 struct conn {
-    struct worker *worker;
+    struct conn_home *home;
     const struct dialect *dialect;
     struct transport *transport; /* owned; NULL once dead */
     struct outbox outbox;
-    struct member *members; /* its targets, by hub.h */
-    struct list by_due;     /* in the worker's list for its state: beating, closing or dead */
-    struct list dirty;      /* in the worker's list of those that have something to write */
-    uint64_t due_ms;        /* next heartbeat; closing: the deadline */
-    uint64_t heard_ms;      /* when the client last said anything */
-    uint64_t expires_s;     /* the token's exp, seconds since 1970; 0: never */
-    struct limit_entry *ip; /* its place in the count of its address; NULL: not counted */
-    char *user_json;        /* owned; the id as the token wrote it; NULL: no user */
-    uint8_t state;          /* enum conn_state */
-    uint8_t reason;         /* enum close_reason, once closing or dead */
+    struct member *members;    /* its targets, by hub.h */
+    struct roster_place place; /* due: next heartbeat; joining, closing: the deadline */
+    uint64_t heard_ms;         /* when the client last said anything */
+    uint64_t expires_s;        /* the token's exp, seconds since 1970; 0: never */
+    struct limit_entry *ip;    /* its place in the count of its address; NULL: not counted */
+    char *user_json;           /* owned; the id as the token wrote it; NULL: no user */
+    uint8_t state;             /* enum conn_state */
+    uint8_t reason;            /* enum close_reason, once closing or dead */
 };
 
 /* What the handshake found out. */
@@ -48,7 +52,7 @@ struct conn_identity {
 
 /* *Takes* transport, which must be ready to write. Then call conn_join_user, or conn_ready for a connection without a
  * user, or conn_close to refuse it where the client can see it. */
-struct conn *conn_new(struct worker *w, const struct dialect *d, const struct conn_identity *who,
+struct conn *conn_new(struct conn_home *home, const struct dialect *d, const struct conn_identity *who,
                       struct transport *transport);
 /* Makes it a member of the user's target and of everybody's. Once the user's channel is subscribed it is ready. */
 void conn_join_user(struct conn *c, struct slice user);
@@ -62,17 +66,26 @@ void conn_send_owned(struct conn *c, struct frame *f);
 /* Says goodbye with the reason's code and ends when the client answered or CLOSE_GRACE_MS are over. Idempotent. */
 void conn_close(struct conn *c, enum close_reason why);
 
+static inline struct conn *conn_of(struct roster_place *p)
+{
+    return CONTAINER_OF(p, struct conn, place);
+}
+
 /* From the transport. */
 void conn_on_message(struct conn *c, struct slice bytes, bool binary);
 void conn_on_alive(struct conn *c);
 /* The client said goodbye; its close frame's code, or 1005 without one. */
 void conn_on_goodbye(struct conn *c, uint16_t code);
+/* Something waits in the outbox: to be flushed after this turn. */
+void conn_mark_dirty(struct conn *c);
 /* The transport is no more (or its goodbye is done): to be freed after this turn. */
 void conn_gone(struct conn *c, enum close_reason why);
 
 /* From the worker: writes what waits; the heartbeat's moment has come; frees. */
 void conn_flush(struct conn *c);
 void conn_beat(struct conn *c);
+/* The end of our patience. */
+void conn_abort(struct conn *c);
 void conn_free(struct conn *c);
 
 #define CLOSE_GRACE_MS 2000

@@ -2,15 +2,12 @@
 #include "gateway/hub.h"
 #include "common/hash.h"
 #include "common/target.h"
-#include "gateway/bus.h"
-#include "gateway/conn.h"
-#include "gateway/worker.h"
 
 #include <stdlib.h>
 
-void hub_init(struct hub *h, struct worker *w)
+void hub_init(struct hub *h, struct context *ctx, const struct hub_watcher *watcher)
 {
-    *h = (struct hub){.worker = w};
+    *h = (struct hub){.ctx = ctx, .watcher = *watcher};
     map_init(&h->targets);
 }
 
@@ -59,66 +56,48 @@ static void count_members(struct hub *h, struct target *t, int change)
     if (!hub_is_user(t))
         return;
     h->users += (t->member_count > 0) - (before > 0);
-    struct metric_histogram *distribution = &h->worker->metrics->user_connections;
+    struct metric_histogram *distribution = &h->ctx->metrics->user_connections;
     if (before > 0)
         histogram_forget(distribution, before);
     if (t->member_count > 0)
         histogram_observe(distribution, t->member_count);
-    census_changed(&h->worker->census, t);
+    h->watcher.on_count(h->watcher.arg, t);
 }
 
-struct target *hub_join(struct hub *h, struct conn *c, struct slice name)
+struct target *hub_join(struct hub *h, struct conn *c, struct member **memberships, struct slice name)
 {
     struct target *t = hub_find(h, name);
     bool fresh = t == NULL;
     if (fresh)
         t = target_new(h, name);
     struct member *m = xmalloc(sizeof(*m));
-    *m = (struct member){.target = t, .conn = c, .next_of_conn = c->members};
-    c->members = m;
+    *m = (struct member){.target = t, .conn = c, .next_of_conn = *memberships};
+    *memberships = m;
     list_push_back(&t->members, &m->of_target);
     count_members(h, t, +1);
     if (t->member_count == 1)
-        bus_want(&h->worker->bus, t, fresh);
+        h->watcher.on_occupied(h->watcher.arg, t, fresh);
     return t;
 }
 
-void hub_leave_all(struct hub *h, struct conn *c)
+void hub_leave_all(struct hub *h, struct member **memberships)
 {
-    while (c->members != NULL) {
-        struct member *m = c->members;
+    while (*memberships != NULL) {
+        struct member *m = *memberships;
         struct target *t = m->target;
-        c->members = m->next_of_conn;
+        *memberships = m->next_of_conn;
         list_remove(&m->of_target);
         free(m);
         count_members(h, t, -1);
         if (t->member_count == 0)
-            bus_linger(&h->worker->bus, t);
+            h->watcher.on_vacant(h->watcher.arg, t);
     }
 }
 
-size_t hub_deliver(struct hub *h, struct target *t, const struct envelope *e, uint64_t position)
+bool hub_is_over(const struct hub *h, const struct target *t)
 {
-    struct frame *frames[DIALECT_ID_COUNT] = {NULL};
-    bool encoded[DIALECT_ID_COUNT] = {false};
-    size_t count = 0;
-    LIST_EACH_SAFE (it, &t->members) {
-        struct conn *c = CONTAINER_OF(it, struct member, of_target)->conn;
-        const struct dialect *d = c->dialect;
-        if (c->state != CONN_OPEN)
-            continue;
-        if (!encoded[d->id]) {
-            frames[d->id] = d->encode_event(e, position);
-            encoded[d->id] = true;
-        }
-        if (frames[d->id] == NULL)
-            continue;
-        conn_send(c, frames[d->id]);
-        count++;
-    }
-    for (size_t i = 0; i < DIALECT_ID_COUNT; i++)
-        frame_unref(frames[i]);
-    return count;
+    uint64_t cap = (uint64_t)h->ctx->cfg->max_connections_per_user;
+    return cap > 0 && hub_is_user(t) && (uint64_t)t->member_count + t->elsewhere > cap;
 }
 
 static struct seen *seen_of(struct target *t, uint64_t part)

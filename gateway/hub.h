@@ -3,13 +3,12 @@
 #ifndef TIDEGATE_GATEWAY_HUB_H
 #define TIDEGATE_GATEWAY_HUB_H
 
-#include "common/envelope.h"
 #include "common/list.h"
 #include "common/map.h"
-#include "gateway/limit.h"
+#include "common/slice.h"
+#include "gateway/context.h"
 
 struct conn;
-struct worker;
 
 /* How far a target's channel is. */
 enum target_state {
@@ -53,23 +52,34 @@ struct member {
     struct conn *conn;
 };
 
+/* Who wants to know what happens in a hub; set by the worker. */
+struct hub_watcher {
+    void *arg;
+    /* The first member has come (fresh: to a target just made), or the last one has gone. */
+    void (*on_occupied)(void *arg, struct target *t, bool fresh);
+    void (*on_vacant)(void *arg, struct target *t);
+    void (*on_count)(void *arg, struct target *t);
+};
+
 struct hub {
-    struct worker *worker;
+    struct context *ctx;
+    struct hub_watcher watcher;
     struct map targets;
     size_t users; /* targets of users that have members */
 };
 
-void hub_init(struct hub *h, struct worker *w);
+void hub_init(struct hub *h, struct context *ctx, const struct hub_watcher *watcher);
 /* Every target must be without members. */
 void hub_release(struct hub *h);
-/* Makes the connection a member of the target named; returns it. The name must be valid (target.h). */
-struct target *hub_join(struct hub *h, struct conn *c, struct slice name);
-void hub_leave_all(struct hub *h, struct conn *c);
+/* Makes the connection a member of the target named, and puts that first in its memberships; returns the target. The
+ * name must be valid (target.h). */
+struct target *hub_join(struct hub *h, struct conn *c, struct member **memberships, struct slice name);
+void hub_leave_all(struct hub *h, struct member **memberships);
+/* True when the user has more connections than MAX_CONNECTIONS_PER_USER, over all gateways. */
+bool hub_is_over(const struct hub *h, const struct target *t);
 struct target *hub_find(struct hub *h, struct slice name);
 /* Forgets a target without members. */
 void hub_forget(struct hub *h, struct target *t);
-/* Queues an event to every open member; encoded once a dialect. Returns how many got it. */
-size_t hub_deliver(struct hub *h, struct target *t, const struct envelope *e, uint64_t position);
 
 static inline struct slice hub_name(const struct target *t)
 {

@@ -1,6 +1,7 @@
 /* tidegate-gateway: reads the configuration, starts one worker a CPU, waits for a signal, drains. */
 #include "common/clock.h"
 #include "common/log.h"
+#include "gateway/api.h"
 #include "gateway/worker.h"
 
 #include <sched.h>
@@ -27,7 +28,7 @@ static int start_workers(struct gateway *g)
 {
     char *why;
     for (unsigned i = 0; i < g->worker_count; i++)
-        if (worker_init(&g->workers[i], g, i, &why) != 0) {
+        if (worker_init(&g->workers[i], g, i, &api_http, &why) != 0) {
             log_error("start_failed", LOG_S("reason", why));
             fprintf(stderr, "tidegate-gateway: %s\n", why);
             return -1;
@@ -97,7 +98,6 @@ static void draw_id(char out[17])
 
 int main(int argc, char **argv)
 {
-    extern char **environ;
     struct gateway_config values;
     struct config *cfg = config_new(&gateway_config_table, &values);
     int rc = config_start(cfg, argc, argv, environ, stdout, stderr);

@@ -2,7 +2,6 @@
  * next when h2o says that it is done; h2o allows one outstanding write. */
 #include "gateway/transport_ws.h"
 #include "gateway/conn.h"
-#include "gateway/worker.h"
 #include "gateway/ws_reader.h"
 
 #include <stdlib.h>
@@ -12,7 +11,8 @@
 struct transport_ws {
     struct transport base;
     h2o_socket_t *sock; /* NULL once closed */
-    bool goodbye_sent, goodbye_heard;
+    bool goodbye_sent, goodbye_heard, broken;
+    bool lingering; /* all is said; what the peer still sends is read until it closes, lest a reset eat our goodbye */
     struct ws_reader reader;
 };
 
@@ -34,11 +34,18 @@ static void lost(struct transport_ws *ws, enum close_reason why)
     conn_gone(ws->base.conn, why);
 }
 
-/* Both sides have said goodbye and ours is written: RFC 6455 section 7.1.1, the server closes first. */
+/* Our goodbye is written. If the peer's was heard, the server closes first (RFC 6455 section 7.1.1); a peer that broke
+ * the protocol may still be sending: our half is closed, and its own is awaited until the connection's deadline. */
 static void finish_if_done(struct transport_ws *ws)
 {
-    if (ws->sock != NULL && ws->goodbye_sent && ws->goodbye_heard && outbox_bytes(&ws->base.conn->outbox) == 0)
+    if (ws->sock == NULL || !ws->goodbye_sent || outbox_bytes(&ws->base.conn->outbox) != 0)
+        return;
+    if (ws->goodbye_heard) {
         lost(ws, (enum close_reason)ws->base.conn->reason);
+    } else if (ws->broken && !ws->lingering) {
+        ws->lingering = true;
+        shutdown(h2o_socket_get_fd(ws->sock), SHUT_WR);
+    }
 }
 
 static void on_written(h2o_socket_t *sock, const char *err)
@@ -50,7 +57,7 @@ static void on_written(h2o_socket_t *sock, const char *err)
     }
     outbox_written(&ws->base.conn->outbox);
     if (outbox_waiting(&ws->base.conn->outbox))
-        worker_mark_dirty(ws->base.conn->worker, ws->base.conn);
+        conn_mark_dirty(ws->base.conn);
     else
         finish_if_done(ws);
 }
@@ -78,8 +85,7 @@ static void on_bad(struct transport_ws *ws, uint16_t code)
     for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
         if (reasons[i].code == code)
             why = reasons[i].why;
-    /* nothing that the peer sends from here on means anything, its goodbye neither */
-    ws->goodbye_heard = true;
+    ws->broken = true; /* nothing that the peer sends from here on means anything, its goodbye neither */
     conn_close(ws->base.conn, why);
     finish_if_done(ws);
 }
@@ -145,7 +151,7 @@ static void send_goodbye(struct transport *t, uint16_t code, struct slice reason
     ws->goodbye_sent = true;
     outbox_push(&t->conn->outbox, f, SIZE_MAX);
     frame_unref(f);
-    worker_mark_dirty(t->conn->worker, t->conn);
+    conn_mark_dirty(t->conn);
 }
 
 static void abort_now(struct transport *t)

@@ -10,8 +10,6 @@
 #include "gateway/transport_ws.h"
 #include "gateway/worker.h"
 
-#include <h2o/http1.h>
-
 #include <stdlib.h>
 
 #define ECHO_MESSAGE_MAX (16u << 20)
@@ -34,21 +32,20 @@ static void upgrade_free(struct upgrade *u)
     free(u);
 }
 
-static void on_upgraded(void *data, h2o_socket_t *sock, size_t head_size)
+static void on_upgraded(void *data, h2o_socket_t *sock)
 {
     struct upgrade *u = data;
     if (sock == NULL) { /* the client went away before the 101 was written */
         upgrade_free(u);
         return;
     }
-    h2o_buffer_consume(&sock->input, head_size);
     struct transport *t = transport_ws_new(sock, u->message_max);
     struct conn_identity who = {.user_json = buf_slice(&u->verdict.claims.user_json),
                                 .user = buf_slice(&u->verdict.claims.user),
                                 .expires_s = u->verdict.claims.expires_s,
                                 .ip = u->ip};
     u->ip = NULL;
-    struct conn *c = conn_new(u->worker, u->dialect, &who, t);
+    struct conn *c = conn_new(&u->worker->home, u->dialect, &who, t);
     if (u->refused)
         conn_close(c, u->why);
     else if (who.user.n > 0)
@@ -63,13 +60,10 @@ static void accept_upgrade(h2o_req_t *req, const struct handshake *hs, struct up
 {
     char accept[HANDSHAKE_ACCEPT_LEN + 1];
     handshake_accept(hs, accept);
-    req->res.status = 101;
-    req->res.reason = "Switching Protocols";
-    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_UPGRADE, NULL, H2O_STRLIT("websocket"));
     http_add_header(req, "sec-websocket-accept", slice_make(accept, HANDSHAKE_ACCEPT_LEN));
     if (hs->protocol >= 0)
         http_add_header(req, "sec-websocket-protocol", hs->supported[hs->protocol]);
-    h2o_http1_upgrade(req, NULL, 0, on_upgraded, u);
+    http_upgrade(req, "websocket", on_upgraded, u);
 }
 
 /* ---- the reasons to refuse, in order ---- */
@@ -98,7 +92,7 @@ static bool origin_passes(struct worker *w, h2o_req_t *req)
 
 static bool process_has_room(struct worker *w, h2o_req_t *req)
 {
-    if (!w->draining && w->connections < w->connections_max)
+    if (!w->draining && w->roster.connections < w->connections_max)
         return true;
     counter_add(&w->metrics->handshakes_refused[REFUSED_FULL], 1);
     http_add_header(req, "retry-after", SLICE("1"));
@@ -124,11 +118,10 @@ static bool read_handshake(struct worker *w, h2o_req_t *req, struct handshake *h
                            size_t count)
 {
     handshake_init(hs, protocols, count);
-    handshake_header(hs, SLICE("upgrade"), slice_make(req->upgrade.base, req->upgrade.len));
-    for (size_t i = 0; i < req->headers.size; i++) {
-        const h2o_header_t *h = &req->headers.entries[i];
-        handshake_header(hs, slice_make(h->name->base, h->name->len), slice_make(h->value.base, h->value.len));
-    }
+    struct slice name, value;
+    handshake_header(hs, SLICE("upgrade"), http_upgrade_header(req));
+    for (size_t i = 0; http_header_at(req, i, &name, &value); i++)
+        handshake_header(hs, name, value);
     enum handshake_result result = handshake_check(hs, http_method(req), (unsigned)req->version, req->entity.len > 0);
     if (result != HANDSHAKE_OK)
         refuse_handshake(w, req, result);

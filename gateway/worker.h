@@ -7,45 +7,29 @@
 #include "gateway/auth.h"
 #include "gateway/bus.h"
 #include "gateway/census.h"
-#include "gateway/close.h"
-#include "gateway/config.h"
-#include "gateway/dialect.h"
+#include "gateway/conn.h"
+#include "gateway/fanout.h"
 #include "gateway/hub.h"
-#include "gateway/metrics.h"
+#include "gateway/roster.h"
 
-struct conn;
 struct gateway;
-
-/* Events of this turn whose delivery time is to be observed once they are written. */
-#define DELIVERIES_MAX 256
-struct delivery {
-    uint64_t kafka_ms;
-    size_t count;
-};
 
 struct worker {
     struct gateway *gateway;
     const struct gateway_config *cfg;
-    unsigned index;
+    struct gateway_metrics *metrics;
     pthread_t thread;
     struct loop loop;
+    struct context ctx;
     struct http_server http;
     struct auth auth;
+    struct roster roster;
     struct hub hub;
-    struct bus bus;
+    struct conn_home home;
+    struct fanout fanout;
     struct census census;
-    struct gateway_metrics *metrics;
-
-    /* connections by state; struct conn.by_due */
-    struct list joining, beating, closing, dead;
-    struct list dirty;                   /* struct conn.dirty */
-    size_t connections, connections_max; /* joining and open */
-    size_t live;                         /* all that are not freed */
-
-    struct frame *heartbeats[DIALECT_ID_COUNT];
-    struct delivery deliveries[DELIVERIES_MAX];
-    size_t delivery_count;
-
+    struct bus bus;
+    size_t connections_max; /* this worker's share */
     struct timer tick;
     struct turn_hook turn;
     struct post drain_post;
@@ -65,25 +49,14 @@ struct gateway {
     struct worker *workers;
 };
 
-/* Listens and connects; 0, or -1 with *why owned. The worker's thread then calls worker_run. */
-int worker_init(struct worker *w, struct gateway *g, unsigned index, char **why);
+/* Listens and connects; 0, or -1 with *why owned. The worker's thread then calls worker_run. *Borrows* routes, whose
+ * handlers find the worker in http_server.conf.app. */
+int worker_init(struct worker *w, struct gateway *g, unsigned index, const struct http_server_conf *http, char **why);
 void worker_run(struct worker *w);
 void worker_release(struct worker *w);
 /* From any thread: stop listening, send the clients away over DRAIN_SECONDS, then worker_run returns. */
 void worker_drain(struct worker *w);
 
 bool worker_is_ready(const struct worker *w);
-
-/* From connections. */
-void worker_add(struct worker *w, struct conn *c);
-void worker_beat_later(struct worker *w, struct conn *c);
-void worker_closing(struct worker *w, struct conn *c);
-void worker_dead(struct worker *w, struct conn *c);
-void worker_left(struct worker *w, struct conn *c, enum close_reason why);
-void worker_mark_dirty(struct worker *w, struct conn *c);
-/* The dialect's own ping, encoded once. */
-struct frame *worker_heartbeat_frame(struct worker *w, const struct dialect *d);
-/* count connections were given an event of that Kafka time: observed after it is written. */
-void worker_delivered(struct worker *w, uint64_t kafka_ms, size_t count);
 
 #endif

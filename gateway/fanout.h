@@ -1,0 +1,27 @@
+/* One event to all members of a target: encoded once a dialect, queued to each, and observed when it is written. */
+#ifndef TIDEGATE_GATEWAY_FANOUT_H
+#define TIDEGATE_GATEWAY_FANOUT_H
+
+#include "gateway/context.h"
+#include "gateway/dialect.h"
+#include "gateway/hub.h"
+
+/* Events whose delivery time is still to be observed; more in one turn are not observed. */
+#define FANOUT_PENDING_MAX 256
+
+struct fanout {
+    struct context *ctx;
+    struct {
+        uint64_t kafka_ms;
+        size_t count;
+    } pending[FANOUT_PENDING_MAX];
+    size_t pending_count;
+};
+
+void fanout_init(struct fanout *f, struct context *ctx);
+/* Queues the event to every open member. */
+void fanout_deliver(struct fanout *f, struct target *t, const struct envelope *e, uint64_t position);
+/* All that was queued is written: observes how long after Kafka. */
+void fanout_written(struct fanout *f);
+
+#endif
