@@ -207,7 +207,6 @@ int json_string_decode(struct json_value v, struct buf *scratch, struct slice *o
         *out = inside;
         return 0;
     }
-    buf_reserve(scratch, inside.n);
     size_t before = scratch->n;
     char tmp[4];
     struct slice piece;

@@ -88,7 +88,12 @@ static void refusals_name_place_and_reason(void **state)
         {SLICE("\"abc\\"), JSON_TRUNCATED, 5},
         {SLICE("\"\\x\""), JSON_BAD_ESCAPE, 2},
         {SLICE("\"\\u12g4\""), JSON_BAD_ESCAPE, 5},
+        {SLICE("\"\\u12G4\""), JSON_BAD_ESCAPE, 5},
+        {SLICE("\"\\u12@4\""), JSON_BAD_ESCAPE, 5},
+        {SLICE("\"\\u12/4\""), JSON_BAD_ESCAPE, 5},
+        {SLICE("\"\\u12:4\""), JSON_BAD_ESCAPE, 5},
         {SLICE("\"\\u12"), JSON_TRUNCATED, 5},
+        {SLICE("\"\0\0\0\0\0\0\0\0\""), JSON_CONTROL, 1},
         {SLICE("\"12345678\n\""), JSON_CONTROL, 9},
         {SLICE("\"\x1f\""), JSON_CONTROL, 1},
         {SLICE("\"a\0\""), JSON_CONTROL, 2},
@@ -194,6 +199,7 @@ static void depth_is_limited(void **state)
     assert_false(accepts(buf_slice(&text), JSON_DEPTH, &err));
     assert_int_equal(err.reason, JSON_TOO_DEEP);
     assert_int_equal(err.offset, JSON_DEPTH);
+    assert_true(accepts(SLICE("[[],{},[],[[],[]],{\"a\":{},\"b\":[]}]"), 3, &err)); /* what was closed does not count */
     buf_release(&text);
 }
 
@@ -336,8 +342,10 @@ static void decoded_strings_stay_valid_together(void **state)
     const char *before = buf_reserve(&scratch, text.n);
     struct json_iter it = json_iter(parsed(text));
     struct json_value v;
-    for (size_t i = 0; json_next(&it, &key, &v); i++)
+    for (size_t i = 0; i < ARRAY_LEN(out); i++) {
+        assert_true(json_next(&it, &key, &v));
         assert_int_equal(json_string_decode(v, &scratch, &out[i]), 0);
+    }
     assert_ptr_equal(scratch.p, before);
     assert_slice(out[0], "\n1");
     assert_slice(out[1], "plain");
@@ -351,7 +359,7 @@ static void half_a_surrogate_pair_is_not_decoded(void **state)
     static const struct slice rows[] = {
         SLICE("\"x\\ud800\""),        SLICE("\"\\udc00\""),        SLICE("\"\\ud800\\ud800\""),
         SLICE("\"\\ud800x\\udc00\""), SLICE("\"\\udc00\\ud800\""), SLICE("\"\\ud800\\u0041\""),
-        SLICE("\"\\ud800\\n\""),
+        SLICE("\"\\ud800\\ue000\""),  SLICE("\"\\ud800\\n\""),
     };
     struct buf scratch = {0};
     buf_lit(&scratch, "kept");
