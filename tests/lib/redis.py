@@ -10,6 +10,15 @@ class RedisError(Exception):
     """An error reply."""
 
 
+def encode(words):
+    """One command in RESP."""
+    out = [b"*%d\r\n" % len(words)]
+    for word in words:
+        word = word if isinstance(word, bytes) else str(word).encode()
+        out.append(b"$%d\r\n%b\r\n" % (len(word), word))
+    return b"".join(out)
+
+
 class RedisClient:
     """Blocking, one command at a time. Bulk strings come back as bytes."""
 
@@ -18,14 +27,25 @@ class RedisClient:
         self.file = self.sock.makefile("rb")
 
     def __call__(self, *words):
-        out = [b"*%d\r\n" % len(words)]
-        for word in words:
-            word = word if isinstance(word, bytes) else str(word).encode()
-            out.append(b"$%d\r\n%b\r\n" % (len(word), word))
-        self.sock.sendall(b"".join(out))
-        return self._reply()
+        self.sock.sendall(encode(words))
+        return self.reply()
 
-    def _reply(self):
+    def ask(self, *words):
+        """The reply, an error reply too as a value: a RedisError."""
+        return self.pipeline([words])[0]
+
+    def pipeline(self, commands):
+        """All commands in one write; their replies, error replies among them."""
+        self.sock.sendall(b"".join(map(encode, commands)))
+        replies = []
+        for _ in commands:
+            try:
+                replies.append(self.reply())
+            except RedisError as error:
+                replies.append(error)
+        return replies
+
+    def reply(self):
         line = self.file.readline()
         if not line.endswith(b"\r\n"):
             raise ConnectionError("redis closed the connection")
@@ -37,7 +57,7 @@ class RedisClient:
         if kind == b":":
             return int(rest)
         if kind == b"*":
-            return None if rest == b"-1" else [self._reply() for _ in range(int(rest))]
+            return None if rest == b"-1" else [self.reply() for _ in range(int(rest))]
         if rest == b"-1":
             return None
         return self.file.read(int(rest) + 2)[:-2]

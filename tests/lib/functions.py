@@ -1,0 +1,147 @@
+"""Calls of the function library inside Redis, made without any of our C: a second reading of what redis_fn.h says."""
+
+import functools
+import struct
+
+from lib.proc import ROOT
+
+SOURCE = (ROOT / "common" / "tg1.lua").read_bytes()
+
+
+def crc16(data):
+    crc = 0
+    for byte in data:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = ((crc << 1) ^ (0x1021 if crc & 0x8000 else 0)) & 0xFFFF
+    return crc
+
+
+def fnv1a(data):
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = (value ^ byte) * 0x100000001B3 % (1 << 64)
+    return value
+
+
+@functools.cache
+def tags():
+    """Bucket → the smallest number in the middle of its slots."""
+    found, number = {}, 0
+    while len(found) < 1024:
+        slot = crc16(b"%d" % number) % 16384
+        if slot % 16 == 8:
+            found.setdefault(slot // 16, number)
+        number += 1
+    return found
+
+
+def prefix(target):
+    return "tg:{%d}:" % tags()[fnv1a(target.encode()) % 1024]
+
+
+def log(target):
+    return f"{prefix(target)}l:{target}"
+
+
+def meta(target):
+    return f"{prefix(target)}m:{target}"
+
+
+def keys(target):
+    return f"{prefix(target)}k:{target}"
+
+
+def channel(target):
+    return f"{prefix(target)}c:{target}"
+
+
+def marker(target):
+    return f"{prefix(target)}b"
+
+
+def text_of(number):
+    """An id as Redis writes it."""
+    return "%d-%d" % divmod(number, 1000) if number else "0"
+
+
+def pack(*values):
+    """A row of MessagePack values: str and integers that are not negative."""
+    out = b""
+    for value in values:
+        if isinstance(value, int):
+            out += struct.pack("B", value) if value < 128 else b"\xcf" + struct.pack(">Q", value)
+        else:
+            value = value.encode()
+            out += struct.pack("B", 0xA0 | len(value)) if len(value) < 32 else b"\xda" + struct.pack(">H", len(value))
+            out += value
+    return out
+
+
+NUMBERS = {0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q"}
+STRINGS = {0xD9: ">B", 0xDA: ">H"}
+
+
+def unpack(row):
+    """The values of such a row."""
+    values, at = [], 0
+
+    def number(form):
+        nonlocal at
+        at += struct.calcsize(form)
+        return struct.unpack_from(form, row, at - struct.calcsize(form))[0]
+
+    while at < len(row):
+        head = number(">B")
+        if head < 0x80:
+            values.append(head)
+        elif head in NUMBERS:
+            values.append(number(NUMBERS[head]))
+        else:
+            size = number(STRINGS[head]) if head in STRINGS else head & 0x1F
+            values.append(row[at:at + size].decode())
+            at += size
+    return values
+
+
+class Sender:
+    """A pipe, or with name "" none: builds commands, each with the next number."""
+
+    def __init__(self, name="", epoch=7, maxlen=1000, ttl=3_600_000):
+        self.name, self.epoch, self.maxlen, self.ttl = name, epoch, maxlen, ttl
+        self.seq = 0
+
+    def place(self):
+        self.seq += 1
+        return self.name, self.seq
+
+    def append(self, target, part="", offset=0, n=0, body=b"body", key=None, window=60_000, kafka_ms=0, **other):
+        header = [*self.place(), other.get("epoch", self.epoch), part, n, offset, str(other.get("maxlen", self.maxlen)),
+                  other.get("ttl", self.ttl)]
+        names = [log(target), meta(target), marker(target)]
+        if key is not None:
+            names.append(keys(target))
+            header += [key, window, kafka_ms]
+        return "FCALL", "tg1_append", len(names), *names, pack(*header), channel(target), body
+
+    def publish(self, target, body=b"body"):
+        return "FCALL", "tg1_publish", 1, channel(target), pack(*self.place()), body
+
+    def mark(self, target, watermarks=(), create=0, epoch=None):
+        row = pack(*self.place(), self.epoch if epoch is None else epoch, create,
+                   *(value for pair in dict(watermarks).items() for value in pair))
+        return "FCALL", "tg1_mark", 1, marker(target), row
+
+    def beat(self, target, floor=0):
+        return "FCALL", "tg1_beat", 1, prefix(target) + "beat", pack(*self.place(), floor)
+
+
+def parts_of(client, target):
+    """Part → (offset, n), as the target's meta has them, the newest first."""
+    values = unpack(client("GET", meta(target)))[3:]
+    return {values[i]: (values[i + 2], values[i + 1]) for i in range(0, len(values), 3)}
+
+
+def entries(client, target):
+    """The log: a list of (id, the bytes of its envelope)."""
+    return [(entry[0].decode(), entry[1][1]) for entry in client("XRANGE", log(target), "-", "+")]
