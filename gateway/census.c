@@ -287,6 +287,15 @@ void census_init(struct census *cs, struct context *ctx, struct hub *hub, const 
     timer_start(ctx->loop, &cs->timer, 10);
 }
 
+void census_leave(struct census *cs)
+{
+    char key[KEY_SIZE];
+    write_changed_users(cs);
+    redis_commands_send(cs->redis, (struct slice[]){SLICE("DEL"), own_key(cs, "w:", slice_of(cs->id), key)}, 2, NULL,
+                        NULL);
+    timer_stop(&cs->timer);
+}
+
 void census_release(struct census *cs)
 {
     timer_stop(&cs->timer);

@@ -39,6 +39,8 @@ struct census {
 void census_init(struct census *cs, struct context *ctx, struct hub *hub, const struct roster *roster,
                  struct redis_commands *redis, const char *id);
 void census_release(struct census *cs);
+/* The worker's last connection is gone: gives up the lease. */
+void census_leave(struct census *cs);
 /* The user's connections on this worker have become more or fewer. */
 void census_changed(struct census *cs, struct target *t);
 /* Reads the user's connections elsewhere into t->elsewhere; answers before any command sent to the bus later. */

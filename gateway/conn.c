@@ -4,9 +4,11 @@
 #include "common/log.h"
 #include "common/target.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define JOIN_DEADLINE_MS 5000
+#define RETRY_SPREAD_MS  2000
 
 void conn_home_release(struct conn_home *home)
 {
@@ -21,11 +23,20 @@ static struct frame *heartbeat_frame(struct conn_home *home, const struct dialec
     return home->heartbeats[d->id];
 }
 
+/* HEARTBEAT_INTERVAL=0: never. */
 static void beat_later(struct conn *c)
 {
+    uint64_t interval = c->home->ctx->cfg->heartbeat_interval;
+    roster_move(&c->home->roster->beating, &c->place,
+                interval != 0 ? c->home->ctx->loop->now_ms + interval : UINT64_MAX);
+}
+
+/* Looked at twice in the shortest time that matters, so that what falls due is done at most half of it late. */
+static void watch_later(struct conn *c)
+{
     const struct gateway_config *cfg = c->home->ctx->cfg;
-    uint64_t interval = cfg->heartbeat_interval != 0 ? cfg->heartbeat_interval : cfg->connection_timeout / 2;
-    roster_move(&c->home->roster->beating, &c->place, c->home->ctx->loop->now_ms + interval);
+    uint64_t shortest = cfg->idle_ping != 0 ? cfg->idle_ping : cfg->connection_timeout;
+    roster_watch(c->home->roster, &c->place, c->home->ctx->loop->now_ms + shortest / 2);
 }
 
 void conn_mark_dirty(struct conn *c)
@@ -79,6 +90,7 @@ void conn_ready(struct conn *c)
     }
     c->state = CONN_OPEN;
     beat_later(c);
+    watch_later(c);
     if (c->dialect->hello != NULL)
         conn_send_owned(c, c->dialect->hello(&(struct welcome){.user_json = slice_of(c->user_json)}));
 }
@@ -107,6 +119,7 @@ void conn_send_owned(struct conn *c, struct frame *f)
 static void leave(struct conn *c, enum close_reason why)
 {
     c->reason = (uint8_t)why;
+    roster_unwatch(&c->place);
     hub_leave_all(c->home->hub, &c->members);
     limit_leave(c->home->ctx->addresses, c->ip);
     c->ip = NULL;
@@ -129,13 +142,23 @@ static uint16_t code_of(const struct conn *c, enum close_reason why)
     return code == close_rows[CLOSE_TOKEN].code ? (uint16_t)c->home->ctx->cfg->auth_close_code : code;
 }
 
+/* A client that is sent away is told when to come back, each at another moment. */
+static struct slice reason_text(enum close_reason why, char text[WS_REASON_MAX])
+{
+    if (why != CLOSE_DRAIN)
+        return slice_of(close_rows[why].reason);
+    int n = snprintf(text, WS_REASON_MAX, "%s retry=%ld", close_rows[why].reason, random() % RETRY_SPREAD_MS);
+    return slice_make(text, (size_t)n);
+}
+
 void conn_close(struct conn *c, enum close_reason why)
 {
     if (c->state >= CONN_CLOSING)
         return;
     leave(c, why);
     start_closing(c);
-    c->transport->ops->close(c->transport, code_of(c, why), slice_of(close_rows[why].reason));
+    char text[WS_REASON_MAX];
+    c->transport->ops->close(c->transport, code_of(c, why), reason_text(why, text));
 }
 
 void conn_on_goodbye(struct conn *c, uint16_t code)
@@ -231,9 +254,14 @@ void conn_on_alive(struct conn *c)
     c->heard_ms = c->home->ctx->loop->now_ms;
 }
 
-/* Once in HEARTBEAT_INTERVAL: is the token still good, is the peer alive, and the dialect's own ping. A peer that was
- * silent since the last beat is asked by a protocol ping too. */
 void conn_beat(struct conn *c)
+{
+    beat_later(c);
+    if (c->dialect->hello != NULL)
+        conn_send(c, heartbeat_frame(c->home, c->dialect));
+}
+
+void conn_watch(struct conn *c)
 {
     const struct gateway_config *cfg = c->home->ctx->cfg;
     uint64_t silent = c->home->ctx->loop->now_ms - c->heard_ms;
@@ -246,9 +274,7 @@ void conn_beat(struct conn *c)
         conn_close(c, CLOSE_SILENT);
         return;
     }
-    beat_later(c);
-    if (c->dialect->hello != NULL)
-        conn_send(c, heartbeat_frame(c->home, c->dialect));
-    if (silent >= cfg->heartbeat_interval)
+    watch_later(c);
+    if (cfg->idle_ping != 0 && silent >= cfg->idle_ping)
         c->transport->ops->ping(c->transport);
 }

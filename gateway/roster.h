@@ -8,6 +8,7 @@
 struct roster {
     struct list joining; /* due: the end of our patience with the backend */
     struct list beating; /* open; due: the next heartbeat */
+    struct list watched; /* open, by watch_due: the next look whether the peer lives */
     struct list closing; /* due: the end of our patience with the peer */
     struct list dead;    /* to be freed after the turn */
     struct list dirty;   /* something waits to be written */
@@ -17,17 +18,20 @@ struct roster {
 
 /* A connection's place, embedded in it. */
 struct roster_place {
-    struct list by_due, dirty;
-    uint64_t due_ms;
+    struct list by_due, dirty, watched;
+    uint64_t due_ms, watch_due_ms;
 };
 
 void roster_init(struct roster *r);
 void roster_place_init(struct roster_place *p);
 /* Puts a place at the end of a list of the roster. Durations within a list are alike, so the list stays in order. */
 void roster_move(struct list *to, struct roster_place *p, uint64_t due_ms);
+void roster_watch(struct roster *r, struct roster_place *p, uint64_t due_ms);
+void roster_unwatch(struct roster_place *p);
 void roster_mark_dirty(struct roster *r, struct roster_place *p);
 /* The first of a list if it is due, else NULL. */
 struct roster_place *roster_first_due(struct list *list, uint64_t now_ms);
+struct roster_place *roster_first_to_watch(struct roster *r, uint64_t now_ms);
 /* The first of the list of those to write, taken off it; NULL: none. */
 struct roster_place *roster_take_dirty(struct roster *r);
 

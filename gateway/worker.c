@@ -52,6 +52,8 @@ static void walk_due(struct worker *w)
         conn_close(conn_of(p), CLOSE_BACKEND);
     for (int n = 0; n < BEATS_PER_TICK && (p = roster_first_due(&w->roster.beating, now)) != NULL; n++)
         conn_beat(conn_of(p));
+    for (int n = 0; n < BEATS_PER_TICK && (p = roster_first_to_watch(&w->roster, now)) != NULL; n++)
+        conn_watch(conn_of(p));
     while ((p = roster_first_due(&w->roster.closing, now)) != NULL)
         conn_abort(conn_of(p));
 }
@@ -67,8 +69,14 @@ static void drain_some(struct worker *w)
             p = roster_first_due(&w->roster.joining, UINT64_MAX);
         conn_close(conn_of(p), CLOSE_DRAIN);
     }
-    if (w->roster.live == 0)
+    if (w->roster.live > 0)
+        return;
+    if (!w->left) {
+        census_leave(&w->census); /* written after this turn; the next tick ends the loop */
+        w->left = true;
+    } else {
         loop_stop(&w->loop);
+    }
 }
 
 static void on_tick(struct timer *t)

@@ -33,7 +33,7 @@ struct worker {
     struct timer tick;
     struct turn_hook turn;
     struct post drain_post;
-    bool draining;
+    bool draining, left;
     uint64_t drain_until_ms;
 };
 
