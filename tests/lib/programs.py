@@ -4,12 +4,13 @@ import json
 import pathlib
 
 from lib import metrics
-from lib.proc import Proc, free_port
+from lib.proc import ROOT, Proc, free_port
 from lib.wire import request
 
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:exitcode=77",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=77",
+    "LSAN_OPTIONS": f"suppressions={ROOT}/tests/lib/lsan.supp:print_suppressions=0",
     "TSAN_OPTIONS": "second_deadlock_stack=1:exitcode=77",
 }
 

@@ -90,7 +90,7 @@ def test_every_way_to_bring_a_token(cluster):
         Client(f"{base}/ws?a=b&token={token}&c"),
         Client(f"{base}/ws", headers={"Authorization": f"Bearer {token}"}),
         Client(f"{base}/ws", headers={"authorization": f"bearer {token}"}),
-        Client(f"{base}/ws", protocols=["tidegate.v1.json", token]),
+        Client(f"{base}/ws", protocols=["tidegate.v1.json", f"bearer.{token}"]),
         Client(f"{base}/ws/{user}?token={token}"),
         Client(f"{base}/ws/{user.replace('u', '%75')}?token={token}"),
     ]
@@ -138,7 +138,8 @@ def test_issuer_audience_and_expiry_when_asked_for(new_cluster):
     assert {code(iss="you"), code(iss=None), code(aud="x"), code(aud=None), code(exp=None)} == {4001}
 
 
-def test_a_token_that_runs_out_closes_the_connection(cluster):
+def test_a_token_that_runs_out_closes_the_connection(new_cluster):
+    cluster = new_cluster(routers=1, gateways=1, gateway={"HEARTBEAT_INTERVAL": "500ms"})
     client = cluster.connect("u", token=jwt.user(SECRET, "u", seconds=2))
     assert client.close_code(8)[0] == 4003
 
