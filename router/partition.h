@@ -1,0 +1,94 @@
+/* Where one assigned partition stands: what was read, what of it is in Redis, what may be committed and what a marker
+ * may vouch for. Records finish in any order (their targets may live on several nodes, dead letters take their time),
+ * but positions only ever move over a gapless run of finished ones. No I/O. */
+#ifndef TIDEGATE_ROUTER_PARTITION_H
+#define TIDEGATE_ROUTER_PARTITION_H
+
+#include "common/buf.h"
+
+#include <librdkafka/rdkafka.h>
+
+#define PARTITION_NO_OFFSET (-1)
+
+/* A record that was read and is not done with: it waits for its appends, or for its dead letter. */
+struct unfinished {
+    rd_kafka_message_t *message; /* owned */
+    int64_t offset;
+    uint32_t steps;      /* appends and dead letters still to be confirmed */
+    bool is_dead_letter; /* no marker may vouch for what lies behind it */
+};
+
+/* What a commit remembers of the record before its position: a topic that was deleted and made anew has another. */
+struct fingerprint {
+    int64_t timestamp_ms;
+    uint64_t hash; /* FNV-1a-64 of key and value */
+    bool known;
+};
+
+struct partition {
+    char *topic;
+    int32_t id;
+    uint64_t generation; /* of the topic: 1, and one more each time it was found to be another topic of that name */
+    char *part;          /* "topic#generation/id": coordinates, and the field of the markers */
+    unsigned refs;       /* the assignment, and each step under way */
+    bool ours;           /* until it is revoked */
+    bool assigned;       /* the library was told to fetch it: records may come */
+    bool known;          /* generation and position are known from Kafka */
+    bool placed;         /* false: where to start is not decided, records that come are not for us */
+    int64_t fetched;     /* what the library delivers next, or PARTITION_NO_OFFSET when that is not known */
+    uint32_t round;      /* grows when positions are set anew: steps of older rounds count for nothing */
+    int64_t next;        /* offset of the next record to be dispatched */
+    int64_t committed;   /* position of the last commit that was sent, or PARTITION_NO_OFFSET */
+    int64_t written;     /* watermark that all buckets have, or PARTITION_NO_OFFSET */
+    int64_t marking;     /* watermark at the beginning of the round under way */
+    uint64_t first_seq;  /* sequence number of the oldest unfinished record */
+    size_t dead_letters; /* among the unfinished */
+    struct unfinished *ring;
+    size_t head, count, cap;
+    rd_kafka_message_t *last;  /* the newest finished record before the position, while its fingerprint is not taken */
+    struct fingerprint before; /* of the record before the position, when last is NULL */
+};
+
+/* One step of a record, remembered by whoever carries it out; it holds a ref of the partition. */
+struct step {
+    struct partition *partition;
+    uint64_t seq;
+    uint32_t round;
+};
+
+/* Returns owned, with one ref, of generation 1, not placed. */
+struct partition *partition_new(const char *topic, int32_t id);
+/* What Kafka knows of it: the generation of its topic, where to start if no marker knows better, and the record before
+ * that (NULL: unknown). */
+void partition_know(struct partition *p, uint64_t generation, int64_t start, const struct fingerprint *before);
+void partition_ref(struct partition *p);
+void partition_unref(struct partition *p);
+
+/* Starts at an offset. */
+void partition_place(struct partition *p, int64_t offset);
+/* Back to its position, not placed: steps under way count for nothing any more. */
+void partition_rewind(struct partition *p);
+
+/* Takes a record that was read; it has one step, its dispatching. */
+struct step partition_open(struct partition *p, rd_kafka_message_t *message);
+/* One step more for an open record; the returned copy holds a ref. */
+struct step partition_add_step(const struct step *s);
+/* The record has become a dead letter. */
+void partition_mark_dead_letter(const struct step *s);
+/* Confirms a step and drops its ref. False when the step belonged to a round that is over. */
+bool partition_finish(struct step *s);
+
+/* The record of a step, while it is unfinished; NULL when its round is over. */
+const rd_kafka_message_t *partition_message(const struct step *s);
+
+/* Everything below is finished: what a commit may say. */
+int64_t partition_position(const struct partition *p);
+/* Everything below was handed to the pipes, in front of whatever is sent now: what a marker may say. */
+int64_t partition_watermark(const struct partition *p);
+
+/* "tg1 <generation> <timestamp> <hash>", the metadata of a commit of partition_position. */
+void partition_commit_text(struct partition *p, struct buf *out);
+/* Reads that text back: 0, or -1 when somebody else wrote it. */
+int partition_parse_commit(struct slice text, uint64_t *generation, struct fingerprint *before);
+
+#endif
