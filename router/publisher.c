@@ -1,0 +1,273 @@
+/* An event is encoded once and shared by the calls for its targets, each of which goes to the pipe of its bucket's
+ * node. */
+#include "router/publisher.h"
+#include "common/clock.h"
+#include "common/coordinate.h"
+#include "common/log.h"
+#include "router/route.h"
+
+struct node *publisher_node(struct publisher *pub, unsigned bucket)
+{
+    (void)bucket; /* a single node has them all */
+    return &pub->nodes[0];
+}
+
+/* How long the log of a target is kept belongs to the kind of target: several routes may feed it. */
+static void set_history(const struct router_config *conf, struct pipe_call *call)
+{
+    switch (call->target.p[0]) {
+    case 'u':
+        call->maxlen = (uint64_t)conf->user_history_length;
+        call->ttl_ms = conf->user_history_retention;
+        break;
+    case 'r':
+        call->maxlen = (uint64_t)conf->room_history_length;
+        call->ttl_ms = conf->room_history_retention;
+        break;
+    default:
+        call->maxlen = (uint64_t)conf->global_history_length;
+        call->ttl_ms = conf->global_history_retention;
+    }
+}
+
+static void encode(struct buf *out, const struct event *ev, struct slice part, uint64_t offset)
+{
+    char key_text[COORDINATE_PART_MAX + 32];
+    struct buf key = {.p = key_text, .cap = sizeof(key_text)};
+    coordinate_append(&key, &(struct coordinate){.part = part, .offset = offset});
+    assert(key.p == key_text);
+    struct envelope e = {.key = ev->dedupe_key.p != NULL ? ev->dedupe_key : buf_slice(&key),
+                         .kafka_ms = ev->time_ms,
+                         .event = ev->name,
+                         .target_count = ev->target_count,
+                         .kind = ev->kind,
+                         .payload = ev->payload,
+                         .source_device = ev->source_device,
+                         .traceparent = ev->traceparent,
+                         .conflate_key = ev->conflate_key,
+                         .flags = ev->flags | (ev->dedupe_key.p == NULL ? ENVELOPE_COORDINATE : 0)};
+    memcpy(e.targets, ev->targets, ev->target_count * sizeof(ev->targets[0]));
+    envelope_encode(out, &e);
+}
+
+/* The envelope, then what calls need beside it: the event's slices do not outlive this turn. */
+static struct body *make_body(struct publisher *pub, const struct event *ev, const struct step *step, uint64_t offset,
+                              size_t *envelope_size)
+{
+    struct buf *b = &pub->scratch;
+    buf_clear(b);
+    encode(b, ev, slice_of(step->partition->part), offset);
+    *envelope_size = b->n;
+    buf_append(b, ev->dedupe_key);
+    for (size_t i = 0; i < ev->target_count; i++)
+        buf_append(b, ev->targets[i]);
+    struct body *body = body_new(b->n);
+    memcpy(body->bytes, b->p, b->n);
+    return body;
+}
+
+void publisher_send(struct publisher *pub, const struct event *ev, uint64_t offset, const struct step *step)
+{
+    size_t at;
+    struct body *body = make_body(pub, ev, step, offset, &at);
+    struct pipe_call call = {.kind = ev->route->ephemeral ? PIPE_PUBLISH : PIPE_APPEND,
+                             .envelope = {body->bytes, at},
+                             .dedupe_key = {ev->dedupe_key.p != NULL ? body->bytes + at : NULL, ev->dedupe_key.n},
+                             .offset = offset,
+                             .window_ms = pub->conf->idempotency_window,
+                             .kafka_ms = ev->time_ms,
+                             .queued_us = clock_mono_us()};
+    at += ev->dedupe_key.n;
+    for (size_t i = 0; i < ev->target_count; i++) {
+        call.target = slice_make(body->bytes + at, ev->targets[i].n);
+        at += ev->targets[i].n;
+        call.bucket = target_bucket(call.target);
+        call.body = body_ref(body);
+        call.step = partition_add_step(step);
+        set_history(pub->conf, &call);
+        pipe_push(&publisher_node(pub, call.bucket)->pipe, &call);
+    }
+    body_unref(body);
+}
+
+size_t publisher_waiting(const struct publisher *pub)
+{
+    size_t waiting = 0;
+    for (size_t i = 0; i < pub->node_count; i++)
+        waiting += pub->nodes[i].pipe.appends;
+    return waiting;
+}
+
+bool publisher_is_idle(const struct publisher *pub)
+{
+    size_t waiting = 0;
+    for (size_t i = 0; i < pub->node_count; i++)
+        waiting += pub->nodes[i].pipe.count;
+    return waiting == 0;
+}
+
+/* The fullest pipe decides: order allows nothing to go past it. */
+size_t publisher_room(const struct publisher *pub)
+{
+    size_t room = SIZE_MAX;
+    for (size_t i = 0; i < pub->node_count; i++) {
+        const struct pipe *p = &pub->nodes[i].pipe;
+        size_t max = (size_t)pub->conf->max_inflight;
+        size_t own = p->appends < max && p->bytes < pub->conf->max_inflight_bytes ? max - p->appends : 0;
+        room = MIN(room, p->state == PIPE_CLOSED || p->held ? 0 : own);
+    }
+    return room;
+}
+
+bool publisher_is_ready(const struct publisher *pub)
+{
+    for (size_t i = 0; i < pub->node_count; i++)
+        if (pub->nodes[i].state != NODE_READY)
+            return false;
+    return true;
+}
+
+bool publisher_is_fine(const struct publisher *pub)
+{
+    for (size_t i = 0; i < pub->node_count; i++)
+        if (!node_is_fine(&pub->nodes[i]))
+            return false;
+    return true;
+}
+
+void publisher_read_markers(struct publisher *pub, const char *const *parts, size_t count, enum redis_fn_create create)
+{
+    for (size_t i = 0; i < pub->node_count; i++)
+        markers_read(&pub->nodes[i].markers, parts, count, create);
+}
+
+int64_t publisher_lowest(const struct publisher *pub, size_t i)
+{
+    int64_t lowest = MARKERS_NO_WATERMARK;
+    for (size_t k = 0; k < pub->node_count; k++) {
+        int64_t own = pub->nodes[k].markers.lowest[i];
+        if (own != MARKERS_NO_WATERMARK && (lowest == MARKERS_NO_WATERMARK || own < lowest))
+            lowest = own;
+    }
+    return lowest;
+}
+
+size_t publisher_created(const struct publisher *pub)
+{
+    size_t created = 0;
+    for (size_t i = 0; i < pub->node_count; i++)
+        created += pub->nodes[i].markers.created;
+    return created;
+}
+
+void publisher_open(struct publisher *pub)
+{
+    for (size_t i = 0; i < pub->node_count; i++)
+        node_open(&pub->nodes[i]);
+}
+
+bool publisher_mark(struct publisher *pub, unsigned first, unsigned count, const struct redis_fn_watermark *watermarks,
+                    size_t watermark_count)
+{
+    bool all = true;
+    for (unsigned bucket = first; bucket < first + count; bucket++)
+        all &= pipe_mark(&publisher_node(pub, bucket)->pipe, bucket, watermarks, watermark_count);
+    if (all)
+        counter_add(&pub->metrics->watermarks, (uint64_t)count * watermark_count);
+    return all;
+}
+
+void publisher_check(struct publisher *pub, unsigned count)
+{
+    for (size_t i = 0; i < pub->node_count; i++)
+        if (pub->nodes[i].state == NODE_READY)
+            markers_check(&pub->nodes[i].markers, count);
+}
+
+void publisher_second(struct publisher *pub)
+{
+    for (size_t i = 0; i < pub->node_count; i++)
+        node_second(&pub->nodes[i]);
+}
+
+static void on_ready(struct node *n)
+{
+    struct publisher *pub = n->owner;
+    counter_add(&pub->metrics->redis_connects, 1);
+    if (publisher_is_ready(pub))
+        pub->ops->on_ready(pub);
+}
+
+static void on_markers_lost(struct node *n)
+{
+    struct publisher *pub = n->owner;
+    pub->ops->on_markers_lost(pub);
+}
+
+/* With several nodes: on_markers_read once all of them have answered. */
+static void on_markers_read(struct node *n, bool ok)
+{
+    struct publisher *pub = n->owner;
+    counter_add(&pub->metrics->epochs, n->markers.created);
+    bool all = true;
+    for (size_t i = 0; i < pub->node_count; i++) {
+        if (pub->nodes[i].markers.reading)
+            return;
+        all &= !pub->nodes[i].markers.failed;
+    }
+    pub->ops->on_markers_read(pub, all);
+}
+
+static void on_flowing(struct node *n)
+{
+    struct publisher *pub = n->owner;
+    pub->ops->on_flowing(pub);
+}
+
+static void on_down(struct node *n)
+{
+    struct publisher *pub = n->owner;
+    pub->ops->on_down(pub);
+}
+
+static void on_confirmed(struct node *n, const struct pipe_call *call, bool duplicate, uint64_t latency_us)
+{
+    struct publisher *pub = n->owner;
+    if (call->kind == PIPE_PUBLISH)
+        counter_add(&pub->metrics->publishes, 1);
+    else
+        counter_add(duplicate ? &pub->metrics->repeats : &pub->metrics->appends, 1);
+    histogram_observe(&pub->metrics->append_seconds, latency_us);
+    uint64_t now_ms = clock_wall_ms(); /* another machine's clock may be ahead of ours */
+    histogram_observe(&pub->metrics->record_seconds, now_ms > call->kafka_ms ? (now_ms - call->kafka_ms) * 1000 : 0);
+}
+
+static void on_refused(struct node *n, enum redis_fn_result why)
+{
+    struct publisher *pub = n->owner;
+    counter_add(&pub->metrics->append_errors[why], 1);
+}
+
+static const struct node_ops node_ops = {.on_ready = on_ready,
+                                         .on_markers_lost = on_markers_lost,
+                                         .on_markers_read = on_markers_read,
+                                         .on_flowing = on_flowing,
+                                         .on_down = on_down,
+                                         .on_confirmed = on_confirmed,
+                                         .on_refused = on_refused};
+
+void publisher_init(struct publisher *pub, struct loop *l, const struct endpoint *redis,
+                    const struct router_config *conf, struct router_metrics *metrics, const struct publisher_ops *ops,
+                    void *owner)
+{
+    *pub = (struct publisher){.ops = ops, .owner = owner, .conf = conf, .metrics = metrics, .node_count = 1};
+    for (size_t i = 0; i < pub->node_count; i++)
+        node_init(&pub->nodes[i], l, redis, &node_ops, pub);
+}
+
+void publisher_release(struct publisher *pub)
+{
+    for (size_t i = 0; i < pub->node_count; i++)
+        node_release(&pub->nodes[i]);
+    buf_release(&pub->scratch);
+}

@@ -1,0 +1,69 @@
+/* Where events go: the nodes of Redis, and which of them has which bucket. One node today; a topology with more has
+ * another publisher_node. */
+#ifndef TIDEGATE_ROUTER_PUBLISHER_H
+#define TIDEGATE_ROUTER_PUBLISHER_H
+
+#include "router/config.h"
+#include "router/event.h"
+#include "router/metrics.h"
+#include "router/node.h"
+
+#define PUBLISHER_NODES_MAX 1
+
+struct publisher;
+
+struct publisher_ops {
+    /* Markers may be read on all nodes. */
+    void (*on_ready)(struct publisher *pub);
+    void (*on_markers_lost)(struct publisher *pub);
+    void (*on_markers_read)(struct publisher *pub, bool ok);
+    /* Appends flow (again). */
+    void (*on_flowing)(struct publisher *pub);
+    /* A node is gone, and with it what was queued for it. */
+    void (*on_down)(struct publisher *pub);
+};
+
+struct publisher {
+    const struct publisher_ops *ops;
+    void *owner;
+    const struct router_config *conf;
+    struct router_metrics *metrics;
+    struct node nodes[PUBLISHER_NODES_MAX];
+    size_t node_count;
+    struct buf scratch;
+};
+
+void publisher_init(struct publisher *pub, struct loop *l, const struct endpoint *redis,
+                    const struct router_config *conf, struct router_metrics *metrics, const struct publisher_ops *ops,
+                    void *owner);
+void publisher_release(struct publisher *pub);
+
+struct node *publisher_node(struct publisher *pub, unsigned bucket);
+/* How many appends may be queued now. */
+size_t publisher_room(const struct publisher *pub);
+/* Appends queued and not confirmed. */
+size_t publisher_waiting(const struct publisher *pub);
+/* No call of any kind awaits its reply. */
+bool publisher_is_idle(const struct publisher *pub);
+bool publisher_is_ready(const struct publisher *pub);
+/* Appends go through at this moment, as far as is known. */
+bool publisher_is_fine(const struct publisher *pub);
+
+/* Appends (or only publishes) an event to each of its targets; each adds a step to the record's. */
+void publisher_send(struct publisher *pub, const struct event *ev, uint64_t offset, const struct step *step);
+
+/* Reads the markers of all nodes (markers_read); lowest watermarks are asked for afterwards. */
+void publisher_read_markers(struct publisher *pub, const char *const *parts, size_t count, enum redis_fn_create create);
+/* Of the last reading: the lowest watermark of the i-th part, or MARKERS_NO_WATERMARK. */
+int64_t publisher_lowest(const struct publisher *pub, size_t i);
+/* Markers that the last reading made. */
+size_t publisher_created(const struct publisher *pub);
+void publisher_open(struct publisher *pub);
+/* Writes watermarks into `count` buckets from `first` on; false when one of them could not be sent. */
+bool publisher_mark(struct publisher *pub, unsigned first, unsigned count, const struct redis_fn_watermark *watermarks,
+                    size_t watermark_count);
+/* Compares the epochs of the next buckets. */
+void publisher_check(struct publisher *pub, unsigned count);
+void publisher_second(struct publisher *pub);
+
+#endif
