@@ -1,0 +1,65 @@
+/* The partitions that the group gave us, from the moment it did until it takes them back: it asks Kafka and the markers
+ * where each starts, and starts it there; again after each reconnection to Redis. */
+#ifndef TIDEGATE_ROUTER_ASSIGNMENT_H
+#define TIDEGATE_ROUTER_ASSIGNMENT_H
+
+#include "router/config.h"
+#include "router/consumer.h"
+#include "router/lookup.h"
+#include "router/partition.h"
+#include "router/publisher.h"
+
+struct assignment {
+    struct loop *loop;
+    struct consumer *consumer;
+    struct publisher *publisher;
+    const char *const *topics; /* all that the group reads */
+    size_t topic_count;
+    enum router_start start;
+    uint64_t back_ms;
+    void *owner;
+    void (*on_placed)(struct assignment *a); /* some partitions have new places */
+
+    struct partition **rows; /* refs of ours */
+    size_t count, cap;
+    struct partition *recent; /* of the last record */
+
+    struct lookup *lookup;        /* under way, or NULL */
+    bool looked;                  /* Kafka answered at least once */
+    bool group_is_new;            /* the group has no commit at all: a first installation */
+    bool reading;                 /* markers */
+    bool again;                   /* they must be read once more */
+    bool has_read;                /* every bucket had a marker once */
+    struct partition **read_rows; /* refs: those that are asked about */
+    size_t read_count;
+    uint64_t waiting_ms; /* since when the group waits for an answer of ours; 0: it does not */
+    struct timer retry;
+};
+
+void assignment_init(struct assignment *a, struct loop *l, const struct router_config *conf, struct consumer *consumer,
+                     struct publisher *publisher, const char *const *topics, size_t topic_count, void *owner,
+                     void (*on_placed)(struct assignment *));
+/* Not while a lookup is under way. */
+void assignment_release(struct assignment *a);
+
+void assignment_add(struct assignment *a, const rd_kafka_topic_partition_list_t *partitions);
+void assignment_remove(struct assignment *a, const rd_kafka_topic_partition_list_t *partitions);
+/* Records may come. */
+bool assignment_is_fetched(const struct assignment *a);
+/* The partition of a record, or NULL. */
+struct partition *assignment_find(struct assignment *a, const char *topic, int32_t id);
+/* A record below the place of its partition: the topic is another one now. Returns the partition's successor, which
+ * starts at that offset, in a new generation. */
+struct partition *assignment_renew(struct assignment *a, struct partition *p, int64_t offset);
+
+/* Reads the markers (when Kafka has answered and Redis is there, else that will do it) and places what is not. */
+void assignment_settle(struct assignment *a);
+void assignment_on_markers(struct assignment *a, bool ok);
+/* Redis is away: everything goes back to what it is sure of. */
+void assignment_rewind(struct assignment *a);
+/* Now and then: the group must not wait for us for ever while Redis is away. */
+void assignment_supervise(struct assignment *a);
+/* Gives the group its answer now, whatever is known. */
+void assignment_answer(struct assignment *a);
+
+#endif

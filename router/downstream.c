@@ -1,0 +1,428 @@
+/* Everything here runs on the one loop; nothing waits. The order of a record's life: consumer_poll, decode, append to
+ * each target, confirmed, position moves, watermark and commit say so. */
+#include "router/downstream.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <stdlib.h>
+
+#define SLICES           16 /* a round of watermarks, and one of epochs, is spread over so many */
+#define WATCH_MS         100
+#define AWAY_MS          1000
+#define REVOKE_COMMIT_MS 1000
+#define HEADERS_MAX      128
+#define UNFINISHED_MAX   65536 /* records of one partition behind a dead letter */
+
+static struct downstream *of_consumer(struct consumer *c)
+{
+    return c->owner;
+}
+
+/* ---- records ---- */
+
+static size_t room(struct consumer *c)
+{
+    struct downstream *d = of_consumer(c);
+    if (!assignment_is_fetched(&d->assignment))
+        return SIZE_MAX; /* only rebalances can come */
+    if (d->stopping || d->deadletters->waiting >= DEADLETTERS_MAX)
+        return 0;
+    for (size_t i = 0; i < d->assignment.count && d->deadletters->waiting > 0; i++)
+        if (d->assignment.rows[i]->count >= UNFINISHED_MAX)
+            return 0;
+    size_t n = publisher_room(&d->publisher);
+    if (n > 0)
+        d->flowed_ms = d->loop->now_ms;
+    return n;
+}
+
+static size_t read_headers(const rd_kafka_message_t *m, struct record_header out[HEADERS_MAX])
+{
+    rd_kafka_headers_t *headers;
+    if (rd_kafka_message_headers(m, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return 0;
+    size_t n = 0;
+    const char *name;
+    const void *value;
+    size_t size;
+    while (n < HEADERS_MAX && rd_kafka_header_get_all(headers, n, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        out[n++] = (struct record_header){.name = slice_of(name), .value = {value, size}};
+    return n;
+}
+
+static int64_t timestamp_of(const rd_kafka_message_t *m)
+{
+    rd_kafka_timestamp_type_t type;
+    int64_t ms = rd_kafka_message_timestamp(m, &type);
+    return ms >= 0 ? ms : (int64_t)clock_wall_ms();
+}
+
+static void dispatch(struct downstream *d, struct partition *p, rd_kafka_message_t *m)
+{
+    struct record_header headers[HEADERS_MAX];
+    const struct record r = {.topic = slice_of(p->topic),
+                             .partition = m->partition,
+                             .offset = m->offset,
+                             .timestamp_ms = timestamp_of(m),
+                             .key = {m->key, m->key_len},
+                             .value = {m->payload, m->len},
+                             .headers = headers,
+                             .header_count = read_headers(m, headers)};
+    struct step step = partition_open(p, m);
+    struct event ev;
+    enum decode_outcome outcome = decode_record(&d->decoder, &r, &ev);
+    if (outcome == DECODE_EVENT) {
+        counter_add(&d->metrics->records[RECORD_EVENT], 1);
+        publisher_send(&d->publisher, &ev, (uint64_t)m->offset, &step);
+    } else if (outcome == DECODE_TOMBSTONE)
+        counter_add(&d->metrics->records[RECORD_IGNORED], 1);
+    else {
+        struct buf why = {0};
+        counter_add(&d->metrics->refused[outcome], 1);
+        decode_describe(&d->decoder, outcome, &why);
+        deadletters_send(d->deadletters, &r, decode_outcome_word(outcome), buf_slice(&why), &step);
+        buf_release(&why);
+    }
+    partition_finish(&step);
+}
+
+static void on_record(struct consumer *c, rd_kafka_message_t *m)
+{
+    struct downstream *d = of_consumer(c);
+    struct partition *p = assignment_find(&d->assignment, rd_kafka_topic_name(m->rkt), m->partition);
+    if (p == NULL || !p->placed || d->stopping) {
+        if (p != NULL)
+            p->fetched = PARTITION_NO_OFFSET; /* to be read again once it has its place */
+        rd_kafka_message_destroy(m);
+        return;
+    }
+    /* The library went back to the beginning, because there is no such offset any more. */
+    if (m->offset < p->next)
+        p = assignment_renew(&d->assignment, p, m->offset);
+    dispatch(d, p, m);
+}
+
+/* ---- watermarks ---- */
+
+static size_t collect_watermarks(struct downstream *d, bool only_new)
+{
+    const struct assignment *a = &d->assignment;
+    if (d->watermark_cap < a->count) {
+        d->watermark_cap = a->count;
+        d->watermarks = xrealloc(d->watermarks, a->count * sizeof(*d->watermarks));
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < a->count; i++) {
+        const struct partition *p = a->rows[i];
+        int64_t watermark = p->placed ? partition_watermark(p) : PARTITION_NO_OFFSET;
+        if (watermark >= 0 && !(only_new && p->written == p->marking))
+            d->watermarks[n++] = (struct redis_fn_watermark){slice_of(p->part), (uint64_t)watermark};
+    }
+    return n;
+}
+
+static void mark_everything(struct downstream *d)
+{
+    size_t n = collect_watermarks(d, false);
+    if (n > 0 && !publisher_mark(&d->publisher, 0, TARGET_BUCKETS, d->watermarks, n))
+        return;
+    d->marks_due = false;
+}
+
+static void begin_round(struct downstream *d)
+{
+    for (size_t i = 0; i < d->assignment.count; i++) {
+        struct partition *p = d->assignment.rows[i];
+        p->marking = p->placed ? partition_watermark(p) : PARTITION_NO_OFFSET;
+    }
+    d->round_spoiled = false;
+}
+
+static void end_round(struct downstream *d)
+{
+    for (size_t i = 0; i < d->assignment.count && !d->round_spoiled; i++)
+        d->assignment.rows[i]->written = d->assignment.rows[i]->marking;
+}
+
+static void on_mark_timer(struct timer *t)
+{
+    struct downstream *d = CONTAINER_OF(t, struct downstream, mark_timer);
+    timer_start(d->loop, t, d->conf->watermark_interval / SLICES);
+    if (d->marks_due)
+        mark_everything(d);
+    if (d->mark_bucket == 0)
+        begin_round(d);
+    size_t n = collect_watermarks(d, true);
+    if (n > 0 && !publisher_mark(&d->publisher, d->mark_bucket, TARGET_BUCKETS / SLICES, d->watermarks, n))
+        d->round_spoiled = true;
+    d->mark_bucket = (d->mark_bucket + TARGET_BUCKETS / SLICES) % TARGET_BUCKETS;
+    if (d->mark_bucket == 0)
+        end_round(d);
+}
+
+static void on_check_timer(struct timer *t)
+{
+    struct downstream *d = CONTAINER_OF(t, struct downstream, check_timer);
+    timer_start(d->loop, t, 1000 / SLICES);
+    if (d->assignment.has_read)
+        publisher_check(&d->publisher, TARGET_BUCKETS / SLICES);
+    if (++d->ticks % SLICES == 0)
+        publisher_second(&d->publisher);
+}
+
+/* ---- commits ---- */
+
+static bool may_commit(const struct partition *p)
+{
+    int64_t position = p->placed ? partition_position(p) : p->next;
+    return p->known && position >= 0 && position > p->committed;
+}
+
+static void add_commit(rd_kafka_topic_partition_list_t *list, struct partition *p)
+{
+    struct buf text = {0};
+    rd_kafka_topic_partition_t *element = rd_kafka_topic_partition_list_add(list, p->topic, p->id);
+    element->offset = partition_position(p);
+    partition_commit_text(p, &text);
+    consumer_set_metadata(element, buf_slice(&text));
+    p->committed = element->offset;
+    buf_release(&text);
+}
+
+/* What changed since the last commit, of `among` only unless it is NULL; returns owned, NULL for nothing. */
+static rd_kafka_topic_partition_list_t *collect_commits(struct downstream *d,
+                                                        const rd_kafka_topic_partition_list_t *among)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)d->assignment.count);
+    for (size_t i = 0; i < d->assignment.count; i++) {
+        struct partition *p = d->assignment.rows[i];
+        rd_kafka_topic_partition_list_t *set = (rd_kafka_topic_partition_list_t *)among;
+        if (may_commit(p) && (set == NULL || rd_kafka_topic_partition_list_find(set, p->topic, p->id) != NULL))
+            add_commit(list, p);
+    }
+    if (list->cnt > 0)
+        return list;
+    rd_kafka_topic_partition_list_destroy(list);
+    return NULL;
+}
+
+static void commit(struct downstream *d)
+{
+    rd_kafka_topic_partition_list_t *list = collect_commits(d, NULL);
+    if (list == NULL)
+        return;
+    counter_add(&d->metrics->commits, 1);
+    consumer_commit(&d->consumer, list);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+static void commit_now(struct downstream *d, const rd_kafka_topic_partition_list_t *among, int wait_ms)
+{
+    rd_kafka_topic_partition_list_t *list = collect_commits(d, among);
+    if (list == NULL)
+        return;
+    counter_add(&d->metrics->commits, 1);
+    consumer_commit_now(&d->consumer, list, wait_ms);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+void downstream_commit_now(struct downstream *d, int wait_ms)
+{
+    commit_now(d, NULL, wait_ms);
+}
+
+static void on_commit_timer(struct timer *t)
+{
+    struct downstream *d = CONTAINER_OF(t, struct downstream, commit_timer);
+    timer_start(d->loop, t, d->conf->commit_interval);
+    commit(d);
+}
+
+static void on_commit_failed(struct consumer *c, const rd_kafka_topic_partition_list_t *partitions)
+{
+    struct downstream *d = of_consumer(c);
+    counter_add(&d->metrics->commit_failures, 1);
+    for (int i = 0; i < partitions->cnt; i++) {
+        struct partition *p =
+            assignment_find(&d->assignment, partitions->elems[i].topic, partitions->elems[i].partition);
+        if (p != NULL)
+            p->committed = PARTITION_NO_OFFSET;
+    }
+}
+
+/* ---- rebalances ---- */
+
+static void on_assigned(struct consumer *c, const rd_kafka_topic_partition_list_t *partitions)
+{
+    assignment_add(&of_consumer(c)->assignment, partitions);
+}
+
+/* The next owner starts at the lowest watermark: the nearer it is, the less is applied twice. */
+static void on_revoked(struct consumer *c, const rd_kafka_topic_partition_list_t *partitions, bool lost)
+{
+    struct downstream *d = of_consumer(c);
+    assignment_answer(&d->assignment);
+    if (!lost) {
+        mark_everything(d);
+        commit_now(d, partitions, REVOKE_COMMIT_MS);
+    }
+    assignment_remove(&d->assignment, partitions);
+}
+
+static void on_placed(struct assignment *a)
+{
+    struct downstream *d = a->owner;
+    d->marks_due = true;
+    mark_everything(d);
+    commit(d); /* from now on the group has commits on these topics: new partitions start at their beginning */
+}
+
+/* ---- Redis ---- */
+
+static void on_ready(struct publisher *pub)
+{
+    struct downstream *d = pub->owner;
+    assignment_settle(&d->assignment);
+}
+
+static void on_markers_lost(struct publisher *pub)
+{
+    struct downstream *d = pub->owner;
+    assignment_settle(&d->assignment);
+}
+
+static void on_markers_read(struct publisher *pub, bool ok)
+{
+    struct downstream *d = pub->owner;
+    assignment_on_markers(&d->assignment, ok);
+}
+
+static void on_flowing(struct publisher *pub)
+{
+    struct downstream *d = pub->owner;
+    d->round_spoiled = true;
+    if (d->marks_due)
+        mark_everything(d);
+}
+
+static void on_down(struct publisher *pub)
+{
+    struct downstream *d = pub->owner;
+    d->round_spoiled = true;
+    assignment_rewind(&d->assignment);
+}
+
+/* Pausing costs half a second without records on return: only when Redis has been away for a while. */
+static void hold_or_go(struct downstream *d)
+{
+    bool flows = publisher_is_fine(&d->publisher) && publisher_room(&d->publisher) > 0;
+    if (flows)
+        d->flowed_ms = d->loop->now_ms;
+    if (d->consumer.paused && flows) {
+        consumer_resume(&d->consumer);
+        log_info("partitions_resumed", LOG_I("count", d->assignment.count));
+    } else if (!d->consumer.paused && d->loop->now_ms - d->flowed_ms >= AWAY_MS && d->assignment.count > 0) {
+        consumer_pause(&d->consumer);
+        log_warn("partitions_paused", LOG_I("count", d->assignment.count), LOG_S("reason", "Redis takes no appends"));
+    }
+}
+
+/* ---- stopping ---- */
+
+static bool is_drained(struct downstream *d)
+{
+    bool away = !publisher_is_fine(&d->publisher) && d->loop->now_ms - d->flowed_ms >= AWAY_MS;
+    return (publisher_waiting(&d->publisher) == 0 && d->deadletters->waiting == 0) || away;
+}
+
+static void go_on_stopping(struct downstream *d)
+{
+    if (!d->last_marks && is_drained(d)) {
+        d->last_marks = true;
+        mark_everything(d);
+    } else if (d->last_marks && !d->closing) {
+        if (publisher_is_fine(&d->publisher) && !publisher_is_idle(&d->publisher))
+            return; /* watermarks are under way */
+        d->closing = true;
+        commit_now(d, NULL, REVOKE_COMMIT_MS);
+        assignment_answer(&d->assignment);
+        consumer_close(&d->consumer);
+    }
+    if (d->closing && d->consumer.state == CONSUMER_CLOSED && d->assignment.lookup == NULL) {
+        void (*on_stopped)(struct downstream *) = d->on_stopped;
+        d->on_stopped = NULL;
+        if (on_stopped != NULL)
+            on_stopped(d);
+    }
+}
+
+static void on_watch_timer(struct timer *t)
+{
+    struct downstream *d = CONTAINER_OF(t, struct downstream, watch_timer);
+    timer_start(d->loop, t, d->stopping ? 10 : WATCH_MS);
+    if (!d->stopping) {
+        hold_or_go(d);
+        assignment_supervise(&d->assignment);
+    } else
+        go_on_stopping(d);
+}
+
+void downstream_stop(struct downstream *d, void (*on_stopped)(struct downstream *))
+{
+    d->stopping = true;
+    d->on_stopped = on_stopped;
+    d->flowed_ms = d->loop->now_ms;
+    timer_start(d->loop, &d->watch_timer, 0);
+}
+
+static const struct consumer_ops consumer_ops = {.room = room,
+                                                 .on_record = on_record,
+                                                 .on_assigned = on_assigned,
+                                                 .on_revoked = on_revoked,
+                                                 .on_commit_failed = on_commit_failed};
+static const struct publisher_ops publisher_ops = {.on_ready = on_ready,
+                                                   .on_markers_lost = on_markers_lost,
+                                                   .on_markers_read = on_markers_read,
+                                                   .on_flowing = on_flowing,
+                                                   .on_down = on_down};
+
+static void start_timers(struct downstream *d)
+{
+    static void (*const callbacks[])(struct timer *) = {on_mark_timer, on_check_timer, on_commit_timer, on_watch_timer};
+    struct timer *timers[] = {&d->mark_timer, &d->check_timer, &d->commit_timer, &d->watch_timer};
+    for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
+        timer_init(timers[i], callbacks[i]);
+        timer_start(d->loop, timers[i], WATCH_MS);
+    }
+}
+
+int downstream_start(struct downstream *d, const struct downstream_setup *setup, char **why)
+{
+    *d = (struct downstream){.loop = setup->loop,
+                             .conf = setup->conf,
+                             .metrics = setup->metrics,
+                             .deadletters = setup->deadletters,
+                             .flowed_ms = setup->loop->now_ms};
+    /* The consumer's hook stands before the link's, so that what a turn dispatches is written in the same turn. */
+    if (consumer_start(&d->consumer, d->loop, setup->consumer, setup->topics, setup->topic_count, &consumer_ops, d,
+                       why) != 0)
+        return -1;
+    decoder_init(&d->decoder, setup->decoder);
+    publisher_init(&d->publisher, d->loop, setup->redis, d->conf, d->metrics, &publisher_ops, d);
+    assignment_init(&d->assignment, d->loop, d->conf, &d->consumer, &d->publisher, setup->topics, setup->topic_count, d,
+                    on_placed);
+    start_timers(d);
+    return 0;
+}
+
+void downstream_release(struct downstream *d)
+{
+    struct timer *timers[] = {&d->mark_timer, &d->check_timer, &d->commit_timer, &d->watch_timer};
+    for (size_t i = 0; i < ARRAY_LEN(timers); i++)
+        timer_stop(timers[i]);
+    assignment_release(&d->assignment);
+    publisher_release(&d->publisher);
+    decoder_release(&d->decoder);
+    free(d->watermarks);
+    consumer_release(&d->consumer);
+}
