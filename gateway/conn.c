@@ -35,8 +35,11 @@ static void beat_later(struct conn *c)
 static void watch_later(struct conn *c)
 {
     const struct gateway_config *cfg = c->home->ctx->cfg;
-    uint64_t shortest = cfg->idle_ping != 0 ? cfg->idle_ping : cfg->connection_timeout;
-    roster_watch(c->home->roster, &c->place, c->home->ctx->loop->now_ms + shortest / 2);
+    uint64_t wait = (cfg->idle_ping != 0 ? cfg->idle_ping : cfg->connection_timeout) / 2;
+    if (c->expires_s != 0 && clock_wall_ms() + wait >= c->expires_s * 1000)
+        roster_expire_soon(c->home->roster, &c->place);
+    else
+        roster_watch(c->home->roster, &c->place, c->home->ctx->loop->now_ms + wait);
 }
 
 void conn_mark_dirty(struct conn *c)
@@ -265,10 +268,6 @@ void conn_watch(struct conn *c)
 {
     const struct gateway_config *cfg = c->home->ctx->cfg;
     uint64_t silent = c->home->ctx->loop->now_ms - c->heard_ms;
-    if (c->expires_s != 0 && clock_wall_ms() / 1000 >= c->expires_s) {
-        conn_close(c, CLOSE_EXPIRED);
-        return;
-    }
     if (silent >= cfg->connection_timeout) {
         outbox_drop_waiting(&c->outbox);
         conn_close(c, CLOSE_SILENT);

@@ -84,7 +84,7 @@ void conn_gone(struct conn *c, enum close_reason why);
 /* From the worker: writes what waits; the heartbeat's moment has come; frees. */
 void conn_flush(struct conn *c);
 void conn_beat(struct conn *c);
-/* Is the token still good, does the peer live? */
+/* Does the peer live? */
 void conn_watch(struct conn *c);
 /* The end of our patience. */
 void conn_abort(struct conn *c);

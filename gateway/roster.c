@@ -4,7 +4,7 @@
 void roster_init(struct roster *r)
 {
     *r = (struct roster){0};
-    struct list *lists[] = {&r->joining, &r->beating, &r->watched, &r->closing, &r->dead, &r->dirty};
+    struct list *lists[] = {&r->joining, &r->beating, &r->watched, &r->expiring, &r->closing, &r->dead, &r->dirty};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         list_init(lists[i]);
 }
@@ -29,6 +29,12 @@ void roster_watch(struct roster *r, struct roster_place *p, uint64_t due_ms)
     list_remove(&p->watched);
     list_push_back(&r->watched, &p->watched);
     p->watch_due_ms = due_ms;
+}
+
+void roster_expire_soon(struct roster *r, struct roster_place *p)
+{
+    list_remove(&p->watched);
+    list_push_back(&r->expiring, &p->watched);
 }
 
 void roster_unwatch(struct roster_place *p)

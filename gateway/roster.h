@@ -6,14 +6,15 @@
 #include "common/list.h"
 
 struct roster {
-    struct list joining; /* due: the end of our patience with the backend */
-    struct list beating; /* open; due: the next heartbeat */
-    struct list watched; /* open, by watch_due: the next look whether the peer lives */
-    struct list closing; /* due: the end of our patience with the peer */
-    struct list dead;    /* to be freed after the turn */
-    struct list dirty;   /* something waits to be written */
-    size_t connections;  /* joining and open */
-    size_t live;         /* all that are not freed */
+    struct list joining;  /* due: the end of our patience with the backend */
+    struct list beating;  /* open; due: the next heartbeat */
+    struct list watched;  /* open, by watch_due: the next look whether the peer lives */
+    struct list expiring; /* open, by watched too: their token ends before the next look */
+    struct list closing;  /* due: the end of our patience with the peer */
+    struct list dead;     /* to be freed after the turn */
+    struct list dirty;    /* something waits to be written */
+    size_t connections;   /* joining and open */
+    size_t live;          /* all that are not freed */
 };
 
 /* A connection's place, embedded in it. */
@@ -27,6 +28,7 @@ void roster_place_init(struct roster_place *p);
 /* Puts a place at the end of a list of the roster. Durations within a list are alike, so the list stays in order. */
 void roster_move(struct list *to, struct roster_place *p, uint64_t due_ms);
 void roster_watch(struct roster *r, struct roster_place *p, uint64_t due_ms);
+void roster_expire_soon(struct roster *r, struct roster_place *p);
 void roster_unwatch(struct roster_place *p);
 void roster_mark_dirty(struct roster *r, struct roster_place *p);
 /* The first of a list if it is due, else NULL. */

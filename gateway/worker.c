@@ -1,6 +1,7 @@
 /* What happens after each turn: writes in slices, observations, the dead freed. And ten times a second: whose moment
  * has come. */
 #include "gateway/worker.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 #include <stdlib.h>
@@ -44,6 +45,16 @@ static bool on_turn(struct turn_hook *hook)
 
 /* ---- ten times a second ---- */
 
+static void close_expired(struct worker *w)
+{
+    uint64_t now_s = clock_wall_ms() / 1000;
+    LIST_EACH_SAFE (it, &w->roster.expiring) {
+        struct conn *c = conn_of(CONTAINER_OF(it, struct roster_place, watched));
+        if (now_s >= c->expires_s)
+            conn_close(c, CLOSE_EXPIRED);
+    }
+}
+
 static void walk_due(struct worker *w)
 {
     uint64_t now = w->loop.now_ms;
@@ -84,6 +95,7 @@ static void on_tick(struct timer *t)
     struct worker *w = CONTAINER_OF(t, struct worker, tick);
     timer_start(&w->loop, t, TICK_MS);
     walk_due(w);
+    close_expired(w);
     if (w->draining)
         drain_some(w);
     gauge_set(&w->metrics->frames, (int64_t)frame_live());
