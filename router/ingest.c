@@ -134,11 +134,12 @@ static int take_batch(struct ingest_post *post, struct record *r, struct slice b
 {
     struct json_value batch, element;
     struct json_error err;
+    struct slice key;
     if (json_parse(body, (unsigned)post->ingest->conf->json_max_depth + DEPTH_EXTRA, &batch, &err) != 0 ||
         batch.kind != JSON_ARRAY)
         return -1;
     struct json_iter it = json_iter(batch);
-    while (json_next(&it, NULL, &element)) {
+    while (json_next(&it, &key, &element)) {
         r->value = element.raw;
         take(post, r);
     }

@@ -120,7 +120,7 @@ def test_a_gateway_killed(new_cluster):
 
 
 def test_redis_errors_flapping_under_a_full_pipeline(new_cluster):
-    cluster = new_cluster()
+    cluster = new_cluster(router={"USER_HISTORY_LENGTH": 10000})
     users = [cluster.user() for _ in range(6)]
     devices = {user: cluster.connect(user, i % 2) for i, user in enumerate(users)}
     total = 1500
