@@ -207,7 +207,8 @@ void metrics_scrape(const struct metrics *m, struct buf *out)
         if (m->hooks[i].sample != NULL)
             m->hooks[i].sample(m->hooks[i].ctx);
     for (size_t i = 0; i < m->table->count; i++)
-        append_metric(m, &m->table->metrics[i], out);
+        if (m->left_out == NULL || strcmp(m->left_out, m->table->metrics[i].name) != 0)
+            append_metric(m, &m->table->metrics[i], out);
 }
 
 void metrics_markdown(const struct metrics_table *t, struct buf *out)

@@ -93,6 +93,7 @@ struct metrics {
     size_t instance_count;
     struct metrics_hook *hooks;
     size_t hook_count;
+    const char *left_out; /* a metric that the program writes itself; NULL: none */
 };
 
 void metrics_init(struct metrics *m, const struct metrics_table *t);

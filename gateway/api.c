@@ -17,15 +17,6 @@ static void on_ready(struct http_server *s, h2o_req_t *req)
         http_reply_json(req, 503, SLICE("{\"status\":\"not_ready\",\"reasons\":[\"redis_away\"]}"));
 }
 
-static void on_metrics(struct http_server *s, h2o_req_t *req)
-{
-    struct worker *w = s->conf.app;
-    struct buf b = {0};
-    metrics_scrape(&w->gateway->metrics, &b);
-    http_reply(req, 200, METRICS_CONTENT_TYPE, buf_slice(&b));
-    buf_release(&b);
-}
-
 static void on_options(struct http_server *s, h2o_req_t *req)
 {
     struct worker *w = s->conf.app;
@@ -59,9 +50,9 @@ static void on_refused(struct http_server *s, enum http_refusal why)
 
 /* clang-format off: a row a line */
 static const struct http_route routes[] = {
-    {"GET", "/ws", upgrade_on_ws},       {"GET", "/ws/*", upgrade_on_ws}, {"GET", "/echo", upgrade_on_echo},
-    {"GET", "/health", stats_on_health}, {"GET", "/ready", on_ready},     {"GET", "/status", stats_on_status},
-    {"GET", "/stats", stats_on_stats},   {"GET", "/metrics", on_metrics}, {"GET", "/demo", web_on_demo},
+    {"GET", "/ws", upgrade_on_ws},       {"GET", "/ws/*", upgrade_on_ws},       {"GET", "/echo", upgrade_on_echo},
+    {"GET", "/health", stats_on_health}, {"GET", "/ready", on_ready},           {"GET", "/status", stats_on_status},
+    {"GET", "/stats", stats_on_stats},   {"GET", "/metrics", stats_on_metrics}, {"GET", "/demo", web_on_demo},
     {"GET", "/demo/*", web_on_demo},     {"OPTIONS", "/*", on_options},
 };
 /* clang-format on */

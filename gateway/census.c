@@ -220,15 +220,17 @@ static void on_leases(void *arg, const redisReply *reply)
 }
 
 /* Builds MGET of one key per id; ids stand in a text, a space behind each. */
-static size_t mget_of(const struct census *cs, const char *kind, struct slice ids, struct buf *keys, struct slice *argv,
-                      size_t max)
+static size_t mget_of(const struct census *cs, const char *kind, struct slice ids, struct slice prefix,
+                      struct buf *keys, struct slice *argv, size_t max)
 {
     size_t n = 1, at = 0;
     argv[0] = SLICE("MGET");
     buf_reserve(keys, (ids.n / 2 + 1) * KEY_SIZE); /* no growth below: argv points into it */
     while (ids.n > 0 && n < max) {
-        struct slice key = own_key(cs, kind, slice_cut(&ids, ' '), keys->p + at);
-        argv[n++] = key;
+        struct slice id = slice_cut(&ids, ' ');
+        if (!slice_starts(id, prefix))
+            continue;
+        argv[n++] = own_key(cs, kind, id, keys->p + at);
         at += KEY_SIZE;
     }
     return n;
@@ -249,16 +251,16 @@ static void on_workers(void *arg, const redisReply *reply)
     }
     struct buf keys = {0};
     struct slice *argv = xmalloc((read->count + 1) * sizeof(*argv));
-    size_t n = mget_of(cs, "w:", buf_slice(&read->ids), &keys, argv, read->count + 1);
+    size_t n = mget_of(cs, "w:", buf_slice(&read->ids), SLICE(""), &keys, argv, read->count + 1);
     if (redis_commands_send(cs->redis, argv, n, on_leases, read) != 0)
         on_leases(read, NULL);
     free(argv);
     buf_release(&keys);
 }
 
-size_t census_names_mget(const struct census *cs, struct buf *keys, struct slice *argv, size_t max)
+size_t census_names_mget(const struct census *cs, struct slice prefix, struct buf *keys, struct slice *argv, size_t max)
 {
-    return mget_of(cs, "n:", buf_slice(&cs->live), keys, argv, max);
+    return mget_of(cs, "n:", buf_slice(&cs->live), prefix, keys, argv, max);
 }
 
 static void on_timer(struct timer *t)

@@ -46,8 +46,10 @@ void census_changed(struct census *cs, struct target *t);
 /* Reads the user's connections elsewhere into t->elsewhere; answers before any command sent to the bus later. */
 void census_ask(struct census *cs, struct target *t);
 
-/* MGET of every live worker's names, whose keys lie in the empty keys: fills argv, returns argc, at most max. */
-size_t census_names_mget(const struct census *cs, struct buf *keys, struct slice *argv, size_t max);
+/* MGET of the names of every live worker whose id begins so, whose keys lie in the empty keys: fills argv, returns
+ * argc, at most max. */
+size_t census_names_mget(const struct census *cs, struct slice prefix, struct buf *keys, struct slice *argv,
+                         size_t max);
 #define CENSUS_WORKERS_MAX 4096
 
 #endif

@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "gateway/api.h"
+#include "gateway/stats.h"
 #include "gateway/worker.h"
 
 #include <sched.h>
@@ -117,6 +118,8 @@ int main(int argc, char **argv)
     g.workers = xcalloc(g.worker_count, sizeof(*g.workers));
     limit_init(&g.addresses, (unsigned)values.max_connections_per_ip);
     metrics_init(&g.metrics, &gateway_metrics_table);
+    if (values.metrics_per_user)
+        g.metrics.left_out = STATS_USER_METRIC;
     rc = run_gateway(&g);
     metrics_release(&g.metrics);
     limit_release(&g.addresses);

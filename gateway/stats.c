@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define NAMES_DEPTH 4
+#define JSON_TYPE   "application/json"
 
 /* ---- /health ---- */
 
@@ -121,6 +122,7 @@ typedef void (*write_body)(const struct worker *w, const struct users *u, struct
 struct names_read {
     struct worker *worker;
     struct http_pending *pending;
+    const char *type;
     write_body write;
 };
 
@@ -164,7 +166,7 @@ static void answer(struct names_read *read, const struct users *u)
     struct buf b = {0};
     if (req != NULL) {
         read->write(read->worker, u, &b);
-        http_reply_json(req, 200, buf_slice(&b));
+        http_reply(req, 200, read->type, buf_slice(&b));
     }
     buf_release(&b);
     free(read);
@@ -182,13 +184,14 @@ static void on_names(void *arg, const redisReply *reply)
     users_release(&u);
 }
 
-static void read_names(struct worker *w, h2o_req_t *req, write_body write)
+/* Of the workers whose id begins so. */
+static void read_names(struct worker *w, h2o_req_t *req, struct slice prefix, const char *type, write_body write)
 {
     struct names_read *read = xmalloc(sizeof(*read));
-    *read = (struct names_read){.worker = w, .pending = http_pending_new(req), .write = write};
+    *read = (struct names_read){.worker = w, .pending = http_pending_new(req), .type = type, .write = write};
     struct buf keys = {0};
     struct slice *argv = xmalloc(CENSUS_WORKERS_MAX * sizeof(*argv));
-    size_t n = census_names_mget(&w->census, &keys, argv, CENSUS_WORKERS_MAX);
+    size_t n = census_names_mget(&w->census, prefix, &keys, argv, CENSUS_WORKERS_MAX);
     if (n < 2 || redis_commands_send(&w->bus.commands, argv, n, on_names, read) != 0)
         on_names(read, NULL);
     free(argv);
@@ -207,11 +210,52 @@ static bool is_allowed(struct worker *w, h2o_req_t *req)
 void stats_on_status(struct http_server *s, h2o_req_t *req)
 {
     if (is_allowed(s->conf.app, req))
-        read_names(s->conf.app, req, status_body);
+        read_names(s->conf.app, req, SLICE(""), JSON_TYPE, status_body);
 }
 
 void stats_on_stats(struct http_server *s, h2o_req_t *req)
 {
     if (is_allowed(s->conf.app, req))
-        read_names(s->conf.app, req, stats_body);
+        read_names(s->conf.app, req, SLICE(""), JSON_TYPE, stats_body);
+}
+
+/* ---- /metrics ---- */
+
+static void write_user_metric(const struct worker *w, const struct users *u, struct buf *b)
+{
+    size_t left = (size_t)w->cfg->status_users_max;
+    struct buf scratch = {0};
+    buf_lit(b, "# HELP " STATS_USER_METRIC " Open connections by user.\n# TYPE " STATS_USER_METRIC " gauge\n");
+    MAP_EACH (node, &u->by_name) {
+        const struct user_count *user = CONTAINER_OF(node, struct user_count, node);
+        struct json_value name = {JSON_STRING, slice_of(user->name)};
+        struct metric_label label = {.name = "user"};
+        buf_clear(&scratch);
+        if (left-- == 0)
+            break;
+        if (json_string_decode(name, &scratch, &label.value) == 0)
+            metrics_line(b, STATS_USER_METRIC, &label, 1, (int64_t)user->connections);
+    }
+    buf_release(&scratch);
+}
+
+static void metrics_body(const struct worker *w, const struct users *u, struct buf *b)
+{
+    metrics_scrape(&w->gateway->metrics, b);
+    if (w->cfg->metrics_per_user)
+        write_user_metric(w, u, b);
+}
+
+/* The users of this process alone: another gateway's are in its own metrics. */
+void stats_on_metrics(struct http_server *s, h2o_req_t *req)
+{
+    struct worker *w = s->conf.app;
+    if (w->cfg->metrics_per_user) {
+        read_names(w, req, slice_of(w->gateway->id), METRICS_CONTENT_TYPE, metrics_body);
+        return;
+    }
+    struct buf b = {0};
+    metrics_body(w, NULL, &b);
+    http_reply(req, 200, METRICS_CONTENT_TYPE, buf_slice(&b));
+    buf_release(&b);
 }
