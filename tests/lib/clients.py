@@ -15,7 +15,8 @@ class Client:
 
     def __init__(self, url, headers=None, protocols=None, origin=None, **more):
         self.ws = connect(url, additional_headers=headers, subprotocols=protocols, origin=origin, proxy=None,
-                          ping_interval=None, open_timeout=20, close_timeout=5, max_size=None, **more)
+                          ping_interval=None, open_timeout=20, close_timeout=5, max_size=None, max_queue=None,
+                          **more)
         self.seen = []
 
     def send(self, message):

@@ -96,5 +96,5 @@ def test_statistics_need_a_credential(new_cluster):
 def test_profiles_of_health(new_cluster):
     cluster = new_cluster(routers=1, gateways=1, gateway={"PROFILE": "skill"})
     cluster.connect(cluster.user())
-    time.sleep(1.5)
-    assert cluster.gateways[0].get("/health").json() == {"status": "healthy", "connections": 1}
+    wait_until(lambda: cluster.gateways[0].get("/health").json() == {"status": "healthy", "connections": 1}, 10,
+               "the connection in /health")
