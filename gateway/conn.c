@@ -102,7 +102,7 @@ void conn_send(struct conn *c, struct frame *f)
 {
     if (c->state > CONN_OPEN)
         return;
-    if (outbox_push(&c->outbox, f, c->home->ctx->cfg->outbox_bytes) == OUTBOX_FULL) {
+    if (outbox_push(&c->outbox, f, MAX(c->home->ctx->cfg->outbox_bytes, c->dialect->outbox_min)) == OUTBOX_FULL) {
         counter_add(&c->home->ctx->metrics->send_failures, 1);
         outbox_drop_waiting(&c->outbox);
         conn_close(c, CLOSE_SLOW);

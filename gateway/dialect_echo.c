@@ -22,6 +22,7 @@ extern const struct dialect dialect_echo;
 const struct dialect dialect_echo = {
     .id = DIALECT_ID_ECHO,
     .name = "echo",
+    .outbox_min = 64u << 20, /* a few of the largest messages */
     .decode = decode,
     .encode_reply = encode_reply,
     .encode_event = encode_event,
