@@ -68,7 +68,7 @@ static void dispatch(struct downstream *d, struct partition *p, rd_kafka_message
                              .value = {m->payload, m->len},
                              .headers = headers,
                              .header_count = read_headers(m, headers)};
-    struct step step = partition_open(p, m);
+    struct step step = partition_open(p, m->offset, m);
     struct event ev;
     enum decode_outcome outcome = decode_record(&d->decoder, &r, &ev);
     if (outcome == DECODE_EVENT) {

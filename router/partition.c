@@ -112,13 +112,13 @@ static void grow(struct partition *p)
     p->head = 0;
 }
 
-struct step partition_open(struct partition *p, rd_kafka_message_t *message)
+struct step partition_open(struct partition *p, int64_t offset, rd_kafka_message_t *message)
 {
-    assert(p->placed && message->offset >= p->next);
+    assert(p->placed && offset >= p->next);
     if (p->count == p->cap)
         grow(p);
-    *at(p, p->count) = (struct unfinished){.message = message, .offset = message->offset, .steps = 1};
-    p->next = message->offset + 1;
+    *at(p, p->count) = (struct unfinished){.message = message, .offset = offset, .steps = 1};
+    p->next = offset + 1;
     partition_ref(p);
     return (struct step){.partition = p, .seq = p->first_seq + p->count++, .round = p->round};
 }
@@ -161,6 +161,7 @@ static void drop_finished(struct partition *p)
     while (p->count > 0 && at(p, 0)->steps == 0) {
         destroy_message(&p->last);
         p->last = at(p, 0)->message;
+        p->before.known = false;
         p->dead_letters -= at(p, 0)->is_dead_letter;
         p->head = (p->head + 1) & (p->cap - 1);
         p->first_seq++;

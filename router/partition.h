@@ -69,8 +69,9 @@ void partition_place(struct partition *p, int64_t offset);
 /* Back to its position, not placed: steps under way count for nothing any more. */
 void partition_rewind(struct partition *p);
 
-/* Takes a record that was read; it has one step, its dispatching. */
-struct step partition_open(struct partition *p, rd_kafka_message_t *message);
+/* A record that was read; it has one step, its dispatching. *Takes* message, which may be NULL: then commits know no
+ * fingerprint of it. */
+struct step partition_open(struct partition *p, int64_t offset, rd_kafka_message_t *message);
 /* One step more for an open record; the returned copy holds a ref. */
 struct step partition_add_step(const struct step *s);
 /* The record has become a dead letter. */
