@@ -36,10 +36,10 @@ static double ms(const struct hist *h, double share)
 void tally_print_progress(FILE *out, const struct tally *t, double at_s, double messages_per_s)
 {
     fprintf(out,
-            "t=%.1fs connected=%" PRIu64 " failed=%" PRIu64 " lost=%" PRIu64 " messages=%" PRIu64
-            " rate=%.0f/s p50=%.2fms p99=%.2fms\n",
-            at_s, t->connected, t->failed, t->lost, t->messages, messages_per_s, ms(&t->latency, 0.5),
-            ms(&t->latency, 0.99));
+            "t=%.1fs connected=%" PRIu64 " welcomed=%" PRIu64 " failed=%" PRIu64 " lost=%" PRIu64 " messages=%" PRIu64
+            " bytes=%" PRIu64 " rate=%.0f/s p50=%.2fms p99=%.2fms\n",
+            at_s, t->connected, t->welcomed, t->failed, t->lost, t->messages, t->bytes, messages_per_s,
+            ms(&t->latency, 0.5), ms(&t->latency, 0.99));
     fflush(out);
 }
 
