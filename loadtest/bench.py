@@ -7,7 +7,8 @@ CPU is that of the measured process alone, user and system, divided by what the 
 given as a ratio to loadtest/floor, a bare epoll writer of ready-made frames: rounds of the two alternate, and medians
 are compared, since the same program differs by 15 to 25 % from minute to minute on a shared machine. As root all of it
 runs in a network namespace of its own, out of reach of connection tracking. Ends with 1 when a bar is missed (not under
---short, which only shows that everything still measures) or something could not be measured.
+--short, which only shows that everything still measures) or something could not be measured (under --short, for another
+reason than a busy machine).
 """
 
 import argparse
@@ -31,8 +32,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from lib import proc  # noqa: E402
-from lib.programs import Gateway  # noqa: E402
+from lib import kafka, proc, tools  # noqa: E402
+from lib.programs import Gateway, Router  # noqa: E402
 from lib.redis import Redis, RedisClient  # noqa: E402
 
 SECRET = "a-secret-of-the-measurements-0123456789"
@@ -42,13 +43,22 @@ DECODE_LINE = re.compile(r"^(.+?)\s+(\d+) bytes\s+(\d+) ns per event$", re.M)
 
 # One round of each: sockets, then for bursts of one and of eight: rounds of writing, and how many a second. The rates
 # leave the measured process idle most of the time: one that falls behind writes several messages at once.
-FULL = {"repeat": 6, "idle": 10000, "idle_repeat": 3, 1000: {1: (150, 40), 8: (60, 15)}, 10000: {1: (20, 4)}}
-SHORT = {"repeat": 2, "idle": 2000, "idle_repeat": 1, 1000: {1: (40, 40), 8: (15, 15)}, 10000: {1: (5, 4)}}
+FULL = {"repeat": 6, "idle": 10000, "idle_repeat": 3, "appends": 200000, "append_repeat": 3,
+        1000: {1: (150, 40), 8: (60, 15)}, 10000: {1: (20, 4)}}
+SHORT = {"repeat": 2, "idle": 2000, "idle_repeat": 1, "appends": 30000, "append_repeat": 1,
+         1000: {1: (40, 40), 8: (15, 15)}, 10000: {1: (5, 4)}}
+EMBEDDED_MOST = 30000  # records of 500 bytes that the embedded Kafka keeps for certain
+USERS = 10000  # whom appended events are for
+BUSY = 0.9  # less than this share of a CPU, and Redis alone was not the limit of what Redis alone did
 BEHIND = 0.98  # less than this part of the writes that a round should take, and it was another workload
 
 
 class Failed(Exception):
     """A measurement that cannot be believed or made; the text says why."""
+
+
+class Busy(Failed):
+    """Others use the machine so much that it would be another measurement. No fault under --short."""
 
 
 # ---- the machine ----
@@ -99,10 +109,11 @@ def settle(pid, read, quiet=0.3):
 class Swarm(proc.Proc):
     """loadtest/swarm in the background; its counts are read from its progress lines."""
 
-    def __init__(self, bench, name, port, sockets, path="/ws", rate=5000):
-        super().__init__(name, [bench.tool("swarm"), "--target", f"127.0.0.1:{port}", "--path", path, "--sockets", sockets,
-                                "--secret", SECRET, "--rate", rate, "--hold", "--interval", "0.05"], bench.folder)
-        self.begin = self.log_path.stat().st_size if self.log_path.exists() else 0  # what an earlier one wrote is not ours
+    def __init__(self, bench, name, port, sockets):
+        super().__init__(name, [bench.tool("swarm"), "--target", f"127.0.0.1:{port}", "--sockets", sockets, "--secret",
+                                SECRET, "--hold", "--interval", "0.05"], bench.folder)
+        # an earlier swarm may have written to this log: its counts are not ours
+        self.begin = self.log_path.stat().st_size if self.log_path.exists() else 0
 
     def counts(self):
         with contextlib.suppress(FileNotFoundError), open(self.log_path, "rb") as log:
@@ -132,7 +143,8 @@ class Floor:
     def __init__(self, bench, sockets):
         self.child = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", bench.tool("floor"), "--port", "0", "--conns", str(sockets), "--size",
-             str(MESSAGE), "--commands"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+             str(MESSAGE), "--commands"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.port = int(self.child.stderr.readline().rpartition(":")[2])
         self.pid = self.child.pid
 
@@ -149,11 +161,11 @@ class Floor:
 class Bench:
     """Where things are, and the rows of the result."""
 
-    def __init__(self, options, folder):
+    def __init__(self, options, folder, jars):
         self.options, self.folder = options, folder
         self.plan = SHORT if options.short else FULL
-        self.rows, self.failures = [], []
-        self.load_before = os.getloadavg()[0]
+        self.rows, self.failures, self.at_fault = [], [], False
+        self.load_before, self.jars = os.getloadavg()[0], jars
 
     def tool(self, name):
         path = self.options.build / "loadtest" / name
@@ -184,6 +196,7 @@ class Bench:
                 function(self, stack)
         except (Failed, proc.Dead, TimeoutError) as reason:
             self.failures.append(f"{title}: {reason}")
+            self.at_fault |= not (self.options.short and isinstance(reason, Busy))
             print(f"    not measured: {reason}", flush=True)
         print(f"    {time.monotonic() - started:.0f} s", flush=True)
 
@@ -205,8 +218,8 @@ def start_gateway(bench, stack, redis):
     return gateway.start()
 
 
-def start_swarm(stack, *args, **more):
-    swarm = Swarm(*args, **more).start()
+def start_swarm(stack, *args):
+    swarm = Swarm(*args).start()
     stack.callback(swarm.stop)
     return swarm
 
@@ -264,8 +277,8 @@ class Fanout:
             if any(calls < BEHIND / burst for (_, burst), (_, calls) in turn.items()):
                 behind += 1
                 if behind > 2 * plan["repeat"]:
-                    raise Failed(f"fell behind in {behind} turns, writes a message: "
-                                 f"{ {case: round(calls, 3) for case, (_, calls) in turn.items()} }: the machine is too busy")
+                    ratios = ", ".join(f"{which} {calls:.3f}" for (which, _), (_, calls) in turn.items())
+                    raise Busy(f"fell behind in {behind} turns (writes a message: {ratios}): the machine is too busy")
                 continue
             for case, got in turn.items():
                 seen[case].append(got)
@@ -326,6 +339,105 @@ def decode(bench, stack):
         bench.row(f"decode: {what}", int(ns) / 1000, "µs/event", 1 if number == 0 else None, note=f"({size} bytes)")
 
 
+def task(number):
+    """A task event of about 500 bytes, for one of USERS."""
+    return json.dumps({
+        "event_id": f"event-{number:08}", "schema_version": "1.0", "event_type": "task.sync", "operation": "update",
+        "timestamp": "2026-01-03T10:00:00Z", "user_id": f"u{number % USERS}", "task_id": number,
+        "task_snapshot": {"id": number, "title": f"task {number}", "fill": "x" * 240}}, separators=(",", ":"))
+
+
+def fill_topic(bench, stack):
+    """A Kafka that holds the events already: (Kafka, how many, what it is)."""
+    count, topic = bench.plan["appends"], "task-updates"
+    if bench.jars:
+        broker, what = kafka.Broker(bench.folder / "kafka"), "Apache Kafka"
+    else:
+        count, what = min(count, EMBEDDED_MOST), "the embedded Kafka"
+        broker = kafka.Embedded(bench.folder / "kafka", bench.options.build / Router.program)
+    stack.callback(broker.stop)
+    broker.start().create_topic(topic)
+    broker.produce(topic, [(f"u{number % USERS}", task(number)) for number in range(count)])
+    return broker, count, what
+
+
+def append_rate(redis, count, seconds=180):
+    """Appends a second and Redis' share of a CPU, between the first and the last tenth, as Redis counts them."""
+    client, seen = RedisClient(redis.port), []
+    deadline = time.monotonic() + seconds
+    while not seen or seen[-1][1] < count:
+        found = re.search(rb"cmdstat_xadd:calls=(\d+)", client("INFO", "commandstats"))
+        seen.append((time.monotonic(), int(found[1]) if found else 0, cpu_us(redis.proc.pid)))
+        if time.monotonic() > deadline:
+            raise Failed(f"only {seen[-1][1]} of {count} events were appended in {seconds} s")
+        time.sleep(0.01)
+    client.close()
+    first = next(sample for sample in seen if sample[1] >= count * 0.1)
+    last = next(sample for sample in seen if sample[1] >= count * 0.9)
+    if last[0] - first[0] < 0.1:
+        raise Failed(f"{count} events went too fast to be timed")
+    took = last[0] - first[0]
+    return (last[1] - first[1]) / took, (last[2] - first[2]) / 1e6 / took
+
+
+def entry_bytes(redis):
+    """Length of the first entry of some user's log."""
+    client = RedisClient(redis.port)
+    _, keys = client("SCAN", 0, "MATCH", "tg:{*}:l:u:*", "COUNT", 100000)
+    length = len(client("XRANGE", keys[0], "-", "+", "COUNT", 1)[0][1][1])
+    client.close()
+    return length
+
+
+def router_turn(bench, stack, broker, count, turn):
+    """(what append_rate gives, bytes of an entry) of a router that finds all events waiting and an empty Redis."""
+    redis = start_redis(bench, stack)
+    router = Router(bench.options.build, bench.folder, f"router-{turn}", {
+        "REDIS_URL": redis.url, "KAFKA_BROKERS": broker.brokers, "KAFKA_GROUP_ID": f"bench-{turn}", "START": "earliest",
+        "LOG_LEVEL": "warn", "DRAIN_SECONDS": "1"})
+    stack.callback(router.stop)
+    router.start(wait=False)
+    return append_rate(redis, count), entry_bytes(redis)
+
+
+def alone_turn(bench, stack, count, entry):
+    """What append_rate gives when only publish calls the same function, with entries as long as the router's."""
+    redis = start_redis(bench, stack)
+    bench.publish(redis, "--count", 1, "--size", MESSAGE, "--users", 1)
+    size = MESSAGE - (entry_bytes(redis) - entry)
+    RedisClient(redis.port)("CONFIG", "RESETSTAT")
+    child = subprocess.Popen([bench.tool("publish"), "--redis", redis.url, "--count", str(count), "--rate", "0",
+                              "--users", str(USERS), "--size", str(size)], stdout=subprocess.DEVNULL)
+    stack.callback(child.wait)
+    return append_rate(redis, count)
+
+
+def appends(bench, stack):
+    broker, count, what = fill_topic(bench, stack)
+    router, alone = [], []
+    for turn in range(bench.plan["append_repeat"]):
+        with contextlib.ExitStack() as each:
+            got, entry = router_turn(bench, each, broker, count, turn)
+            router.append(got)
+        with contextlib.ExitStack() as each:
+            alone.append(alone_turn(bench, each, count, entry))
+    of_router = append_row(bench, "router, appends", router, f"from {what}")
+    of_alone = append_row(bench, "Redis alone, appends", alone)
+    busy = statistics.median(share for _, share in alone)
+    if busy < BUSY and not bench.options.short:
+        raise Busy(f"router against Redis alone would be {of_router / of_alone:.2f}, "
+                   f"but Redis alone got only {busy:.0%} of a CPU")
+    bench.row("router against Redis alone", of_router / of_alone, "× Redis alone", 0.7, at_least=True)
+
+
+def append_row(bench, what, got, note=""):
+    rates, shares = zip(*got)
+    median = statistics.median(rates)
+    bench.row(what, median, "per second",
+              note=f"({min(rates):.0f} to {max(rates):.0f}; Redis {statistics.median(shares):.0%} busy) {note}")
+    return median
+
+
 # ---- the result ----
 
 def print_table(bench):
@@ -356,14 +468,24 @@ def parse_options():
     return parser.parse_args()
 
 
+def have_jars():
+    """Whether a real Kafka can be run; without one the embedded one serves."""
+    try:
+        return tools.path("jars")
+    except tools.Unavailable as reason:
+        print(f"bench: {reason}", flush=True)
+        return None
+
+
 def main():
     options = parse_options()
+    jars = have_jars()  # before the outside is out of reach
     own_network = enter_namespace()
     if not own_network:
         print("bench: no network namespace of its own (not root): expect figures up to 20 % higher", flush=True)
     proc.exit_on_sigterm()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="tidegate-bench-"))
-    bench = Bench(options, folder)
+    bench = Bench(options, folder, jars)
     if bench.load_before > 1:
         print(f"bench: this machine is busy (load {bench.load_before:.1f}): expect wide ranges", flush=True)
     bench.measure("idle connections", idle)
@@ -371,11 +493,12 @@ def main():
     bench.measure("fan-out to 10,000", lambda b, stack: fanout(b, stack, 10000, 1.25))
     bench.measure("bursts", bursts)
     bench.measure("decode", decode)
+    bench.measure("appends", appends)
     print_table(bench)
     write_json(bench, options.json or options.build / "bench.json", own_network)
     shutil.rmtree(folder, ignore_errors=True)
     missed = any(row["met"] is False for row in bench.rows)
-    return 1 if missed or bench.failures or not bench.rows else 0
+    return 1 if missed or bench.at_fault or not bench.rows else 0
 
 
 if __name__ == "__main__":

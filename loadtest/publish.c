@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PIPELINE      200
+#define PIPELINE      1000 /* as many as a router by default */
 #define PAYLOAD_LEAST 128
 #define PAYLOAD_MOST  (1u << 20)
 #define LOG_LENGTH    100
