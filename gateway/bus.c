@@ -13,14 +13,36 @@ static struct target *target_of(struct list *queued)
     return CONTAINER_OF(queued, struct target, queued);
 }
 
+struct bus_node *bus_node_of(struct bus *b, unsigned bucket)
+{
+    (void)bucket; /* a single node has them all */
+    return &b->nodes[0];
+}
+
+static struct bus_node *node_of(struct bus *b, const struct target *t)
+{
+    return bus_node_of(b, t->bucket);
+}
+
+static bool node_is_up(const struct bus_node *n)
+{
+    return redis_subscriber_is_up(&n->events) && redis_commands_is_up(&n->commands);
+}
+
 bool bus_is_up(const struct bus *b)
 {
-    return redis_subscriber_is_up(&b->events) && redis_commands_is_up(&b->commands);
+    for (size_t i = 0; i < b->node_count; i++)
+        if (!node_is_up(&b->nodes[i]))
+            return false;
+    return true;
 }
 
 int bus_links_up(const struct bus *b)
 {
-    return redis_subscriber_is_up(&b->events) + redis_commands_is_up(&b->commands);
+    int up = 0;
+    for (size_t i = 0; i < b->node_count; i++)
+        up += redis_subscriber_is_up(&b->nodes[i].events) + redis_commands_is_up(&b->nodes[i].commands);
+    return up;
 }
 
 /* ---- wanting and letting go ---- */
@@ -29,7 +51,7 @@ static void queue_wanted(struct bus *b, struct target *t)
 {
     t->state = TARGET_WANTED;
     list_remove(&t->queued);
-    list_push_back(&b->wanted, &t->queued);
+    list_push_back(&node_of(b, t)->wanted, &t->queued);
 }
 
 void bus_want(struct bus *b, struct target *t, bool fresh)
@@ -50,49 +72,70 @@ void bus_linger(struct bus *b, struct target *t)
         timer_start(b->ctx->loop, &b->linger_timer, linger);
 }
 
+/* Channels of one command, gathered. */
+struct batch {
+    char names[64][TARGET_NAME_SIZE];
+    struct slice channels[64];
+    size_t n;
+};
+
+static void batch_add(struct batch *batch, const struct target *t)
+{
+    batch->channels[batch->n] = target_name(TARGET_CHANNEL, t->bucket, hub_name(t), batch->names[batch->n]);
+    batch->n++;
+}
+
+static void let_go_due(struct bus *b, struct bus_node *node, struct batch *batch)
+{
+    batch->n = 0;
+    LIST_EACH_SAFE (it, &b->lingering) {
+        struct target *t = target_of(it);
+        if (t->linger_ms > b->ctx->loop->now_ms || batch->n == ARRAY_LEN(batch->channels))
+            break;
+        if (node_of(b, t) != node)
+            continue;
+        if (t->state != TARGET_WANTED)
+            batch_add(batch, t);
+        hub_forget(b->hub, t);
+    }
+}
+
 static void on_linger(struct timer *timer)
 {
     struct bus *b = CONTAINER_OF(timer, struct bus, linger_timer);
+    struct batch batch;
+    for (size_t i = 0; i < b->node_count; i++)
+        do {
+            let_go_due(b, &b->nodes[i], &batch);
+            if (batch.n > 0)
+                redis_subscriber_unsubscribe(&b->nodes[i].events, batch.channels, batch.n);
+        } while (batch.n == ARRAY_LEN(batch.channels));
     uint64_t now = b->ctx->loop->now_ms;
-    char names[64][TARGET_NAME_SIZE];
-    struct slice channels[64];
-    size_t n = 0;
-    while (!list_empty(&b->lingering) && target_of(b->lingering.next)->linger_ms <= now) {
-        struct target *t = target_of(b->lingering.next);
-        if (t->state != TARGET_WANTED) {
-            channels[n] = target_name(TARGET_CHANNEL, t->bucket, hub_name(t), names[n]);
-            n++;
-        }
-        hub_forget(b->hub, t);
-        if (n == ARRAY_LEN(channels)) {
-            redis_subscriber_unsubscribe(&b->events, channels, n);
-            n = 0;
-        }
-    }
-    if (n > 0)
-        redis_subscriber_unsubscribe(&b->events, channels, n);
     if (!list_empty(&b->lingering))
         timer_start(b->ctx->loop, timer, target_of(b->lingering.next)->linger_ms - now);
+}
+
+static void subscribe_on(struct bus_node *n)
+{
+    struct batch batch;
+    while (!list_empty(&n->wanted)) {
+        batch.n = 0;
+        while (batch.n < ARRAY_LEN(batch.channels) && !list_empty(&n->wanted)) {
+            struct target *t = target_of(n->wanted.next);
+            list_remove(&t->queued);
+            t->state = TARGET_ASKED;
+            batch_add(&batch, t);
+        }
+        redis_subscriber_subscribe(&n->events, batch.channels, batch.n);
+    }
 }
 
 static bool subscribe_wanted(struct turn_hook *hook)
 {
     struct bus *b = CONTAINER_OF(hook, struct bus, subscribe);
-    char names[64][TARGET_NAME_SIZE];
-    struct slice channels[64];
-    if (!bus_is_up(b))
-        return false;
-    while (!list_empty(&b->wanted)) {
-        size_t n = 0;
-        while (n < ARRAY_LEN(channels) && !list_empty(&b->wanted)) {
-            struct target *t = target_of(b->wanted.next);
-            list_remove(&t->queued);
-            t->state = TARGET_ASKED;
-            channels[n] = target_name(TARGET_CHANNEL, t->bucket, hub_name(t), names[n]);
-            n++;
-        }
-        redis_subscriber_subscribe(&b->events, channels, n);
-    }
+    for (size_t i = 0; i < b->node_count; i++)
+        if (node_is_up(&b->nodes[i]))
+            subscribe_on(&b->nodes[i]);
     return false;
 }
 
@@ -140,7 +183,7 @@ static void on_meta(void *arg, const redisReply *reply)
         return; /* the link broke: all is read anew when it is back */
     if (reply->type == REDIS_REPLY_ERROR) {
         log_error("meta_refused", LOG_S("reply", reply->str));
-        redis_link_drop(&b->commands.link, "a meta could not be read");
+        redis_link_drop(&node_of(b, t)->commands.link, "a meta could not be read");
         return;
     }
     if (reply->type == REDIS_REPLY_STRING)
@@ -157,7 +200,7 @@ static void read_meta(struct bus *b, struct target *t)
     memcpy(read->name, t->name, t->name_n);
     struct slice argv[] = {SLICE("GET"), target_name(TARGET_META, t->bucket, hub_name(t), name)};
     census_ask(b->census, t); /* answered first: known when the target goes live */
-    if (redis_commands_send(&b->commands, argv, 2, on_meta, read) != 0)
+    if (redis_commands_send(&node_of(b, t)->commands, argv, 2, on_meta, read) != 0)
         free(read);
 }
 
@@ -192,7 +235,7 @@ static void on_event(struct bus *b, struct target *t, struct slice bytes)
 
 static void on_push(struct redis_subscriber *rs, const struct resp_push *push)
 {
-    struct bus *b = rs->owner;
+    struct bus *b = ((struct bus_node *)rs->owner)->bus;
     struct slice name;
     if (target_of_channel(push->channel, &name) != 0)
         return;
@@ -217,12 +260,14 @@ static void on_push(struct redis_subscriber *rs, const struct resp_push *push)
 /* ---- links up and down ---- */
 
 /* Nothing is subscribed any more, or what was subscribed cannot be believed: begin anew with all that have members. */
-static void want_all(struct bus *b)
+static void want_all(struct bus_node *n)
 {
-    MAP_EACH (node, &b->hub->targets) {
+    MAP_EACH (node, &n->bus->hub->targets) {
         struct target *t = CONTAINER_OF(node, struct target, node);
+        if (node_of(n->bus, t) != n)
+            continue;
         if (t->member_count > 0)
-            queue_wanted(b, t);
+            queue_wanted(n->bus, t);
         else
             t->state = TARGET_WANTED;
     }
@@ -241,32 +286,40 @@ static void on_events_down(struct redis_subscriber *rs, const char *reason)
 /* Metas that were asked for on the link that broke are asked for again. */
 static void on_commands_up(struct redis_commands *rc)
 {
-    struct bus *b = rc->owner;
-    MAP_EACH (node, &b->hub->targets) {
+    struct bus_node *n = rc->owner;
+    MAP_EACH (node, &n->bus->hub->targets) {
         struct target *t = CONTAINER_OF(node, struct target, node);
-        if (t->state == TARGET_SUBSCRIBED)
-            read_meta(b, t);
+        if (node_of(n->bus, t) == n && t->state == TARGET_SUBSCRIBED)
+            read_meta(n->bus, t);
     }
+}
+
+static void node_init(struct bus_node *n, struct bus *b, const struct endpoint *endpoint)
+{
+    n->bus = b;
+    list_init(&n->wanted);
+    n->events =
+        (struct redis_subscriber){.owner = n, .on_up = on_events_up, .on_down = on_events_down, .on_push = on_push};
+    redis_subscriber_init(&n->events, b->ctx->loop, endpoint);
+    redis_commands_init(&n->commands, b->ctx->loop, endpoint, n, on_commands_up, NULL);
 }
 
 void bus_init(struct bus *b, struct context *ctx, struct hub *hub, struct fanout *fanout, struct census *census,
               const struct endpoint *endpoint)
 {
-    *b = (struct bus){.ctx = ctx, .hub = hub, .fanout = fanout, .census = census};
-    list_init(&b->wanted);
+    *b = (struct bus){.ctx = ctx, .hub = hub, .fanout = fanout, .census = census, .node_count = 1};
     list_init(&b->lingering);
     timer_init(&b->linger_timer, on_linger);
-    b->events =
-        (struct redis_subscriber){.owner = b, .on_up = on_events_up, .on_down = on_events_down, .on_push = on_push};
     loop_add_hook(ctx->loop, &b->subscribe, subscribe_wanted); /* before the links' own hooks, which write */
-    redis_subscriber_init(&b->events, ctx->loop, endpoint);
-    redis_commands_init(&b->commands, ctx->loop, endpoint, b, on_commands_up, NULL);
+    node_init(&b->nodes[0], b, endpoint);
 }
 
 void bus_release(struct bus *b)
 {
     timer_stop(&b->linger_timer);
     list_remove(&b->subscribe.link);
-    redis_subscriber_release(&b->events);
-    redis_commands_release(&b->commands);
+    for (size_t i = 0; i < b->node_count; i++) {
+        redis_subscriber_release(&b->nodes[i].events);
+        redis_commands_release(&b->nodes[i].commands);
+    }
 }

@@ -1,6 +1,5 @@
-/* One worker's links to Redis, and which channels are subscribed on them. A target's way: wanted → asked → subscribed
- * → live (its meta was read). After a reconnect all begin anew; connections stay. One node now; which node holds a
- * target is topology.h's to say. */
+/* One worker's links to Redis, two to each node, and which channels are subscribed on them. A target's way: wanted →
+ * asked → subscribed → live (its meta was read). After a reconnect all of that node begin anew; connections stay. */
 #ifndef TIDEGATE_GATEWAY_BUS_H
 #define TIDEGATE_GATEWAY_BUS_H
 
@@ -10,14 +9,25 @@
 #include "gateway/fanout.h"
 #include "gateway/hub.h"
 
+struct bus;
+
+struct bus_node {
+    struct bus *bus;
+    struct redis_subscriber events;
+    struct redis_commands commands;
+    struct list wanted; /* targets to subscribe */
+};
+
+/* One node today; another topology has more, and another bus_node_of. */
+#define BUS_NODES_MAX 1
+
 struct bus {
     struct context *ctx;
     struct hub *hub;
     struct fanout *fanout;
     struct census *census;
-    struct redis_subscriber events;
-    struct redis_commands commands;
-    struct list wanted;    /* targets to subscribe */
+    struct bus_node nodes[BUS_NODES_MAX];
+    size_t node_count;
     struct list lingering; /* targets without members, the next to be let go first */
     struct timer linger_timer;
     struct turn_hook subscribe;
@@ -27,7 +37,9 @@ struct bus {
 void bus_init(struct bus *b, struct context *ctx, struct hub *hub, struct fanout *fanout, struct census *census,
               const struct endpoint *endpoint);
 void bus_release(struct bus *b);
-/* Both links are up. */
+/* The node that holds a bucket. */
+struct bus_node *bus_node_of(struct bus *b, unsigned bucket);
+/* All links are up. */
 bool bus_is_up(const struct bus *b);
 int bus_links_up(const struct bus *b);
 /* The target has its first member: it is to be subscribed, or, not fresh, to stay so. */

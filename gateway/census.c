@@ -11,6 +11,12 @@
 #define KEY_SIZE            96
 #define USER_CHANGES_PER_GO 5000 /* the rest a second later */
 
+/* Of the keys that are no target's. */
+static struct redis_commands *common_redis(const struct census *cs)
+{
+    return cs->redis_of(cs->redis_arg, 0);
+}
+
 static struct slice own_key(const struct census *cs, const char *kind, struct slice id, char out[KEY_SIZE])
 {
     int n = snprintf(out, KEY_SIZE, "tg:{%.*s}:%s%.*s", SLICE_ARG(target_tag(0)), kind, SLICE_ARG(id));
@@ -86,7 +92,7 @@ static void read_user(struct census *cs, struct target *t, bool after_write)
     read->name_n = t->name_n;
     memcpy(read->name, t->name, t->name_n);
     struct slice argv[] = {SLICE("HGETALL"), target_name(TARGET_PRESENCE, t->bucket, hub_name(t), key)};
-    if (redis_commands_send(cs->redis, argv, 2, on_user, read) != 0)
+    if (redis_commands_send(cs->redis_of(cs->redis_arg, t->bucket), argv, 2, on_user, read) != 0)
         free(read);
 }
 
@@ -105,15 +111,15 @@ void census_changed(struct census *cs, struct target *t)
 static void write_user(struct census *cs, struct target *t)
 {
     char key[TARGET_NAME_SIZE], count[16];
+    struct redis_commands *redis = cs->redis_of(cs->redis_arg, t->bucket);
     struct slice k = target_name(TARGET_PRESENCE, t->bucket, hub_name(t), key);
     if (t->member_count == 0) {
-        redis_commands_send(cs->redis, (struct slice[]){SLICE("HDEL"), k, slice_of(cs->id)}, 3, NULL, NULL);
+        redis_commands_send(redis, (struct slice[]){SLICE("HDEL"), k, slice_of(cs->id)}, 3, NULL, NULL);
         return;
     }
     snprintf(count, sizeof(count), "%u", t->member_count);
-    redis_commands_send(cs->redis, (struct slice[]){SLICE("HSET"), k, slice_of(cs->id), slice_of(count)}, 4, NULL,
-                        NULL);
-    redis_commands_send(cs->redis, (struct slice[]){SLICE("EXPIRE"), k, SLICE(PRESENCE_TTL_S)}, 3, NULL, NULL);
+    redis_commands_send(redis, (struct slice[]){SLICE("HSET"), k, slice_of(cs->id), slice_of(count)}, 4, NULL, NULL);
+    redis_commands_send(redis, (struct slice[]){SLICE("EXPIRE"), k, SLICE(PRESENCE_TTL_S)}, 3, NULL, NULL);
     read_user(cs, t, true);
 }
 
@@ -135,10 +141,10 @@ static void write_lease(struct census *cs)
     snprintf(counts, sizeof(counts), "%zu %zu %" PRIu64, cs->roster->connections, cs->hub->users, sent);
     snprintf(ttl, sizeof(ttl), "%d", CENSUS_LEASE_MS);
     struct slice k = own_key(cs, "w:", slice_of(cs->id), key);
-    redis_commands_send(cs->redis, (struct slice[]){SLICE("SET"), k, slice_of(counts), SLICE("PX"), slice_of(ttl)}, 5,
-                        NULL, NULL);
+    redis_commands_send(common_redis(cs),
+                        (struct slice[]){SLICE("SET"), k, slice_of(counts), SLICE("PX"), slice_of(ttl)}, 5, NULL, NULL);
     k = own_key(cs, "workers", SLICE(""), key);
-    redis_commands_send(cs->redis, (struct slice[]){SLICE("SADD"), k, slice_of(cs->id)}, 3, NULL, NULL);
+    redis_commands_send(common_redis(cs), (struct slice[]){SLICE("SADD"), k, slice_of(cs->id)}, 3, NULL, NULL);
 }
 
 static void write_names(struct census *cs)
@@ -162,8 +168,9 @@ static void write_names(struct census *cs)
     buf_byte(&names, '}');
     snprintf(ttl, sizeof(ttl), "%d", CENSUS_LEASE_MS);
     struct slice k = own_key(cs, "n:", slice_of(cs->id), key);
-    redis_commands_send(cs->redis, (struct slice[]){SLICE("SET"), k, buf_slice(&names), SLICE("PX"), slice_of(ttl)}, 5,
-                        NULL, NULL);
+    redis_commands_send(common_redis(cs),
+                        (struct slice[]){SLICE("SET"), k, buf_slice(&names), SLICE("PX"), slice_of(ttl)}, 5, NULL,
+                        NULL);
     buf_release(&names);
 }
 
@@ -191,7 +198,7 @@ static void forget_worker(struct census *cs, struct slice id)
 {
     char key[KEY_SIZE];
     struct slice argv[] = {SLICE("SREM"), own_key(cs, "workers", SLICE(""), key), id};
-    redis_commands_send(cs->redis, argv, 3, NULL, NULL);
+    redis_commands_send(common_redis(cs), argv, 3, NULL, NULL);
 }
 
 static void on_leases(void *arg, const redisReply *reply)
@@ -252,7 +259,7 @@ static void on_workers(void *arg, const redisReply *reply)
     struct buf keys = {0};
     struct slice *argv = xmalloc((read->count + 1) * sizeof(*argv));
     size_t n = mget_of(cs, "w:", buf_slice(&read->ids), SLICE(""), &keys, argv, read->count + 1);
-    if (redis_commands_send(cs->redis, argv, n, on_leases, read) != 0)
+    if (redis_commands_send(common_redis(cs), argv, n, on_leases, read) != 0)
         on_leases(read, NULL);
     free(argv);
     buf_release(&keys);
@@ -268,7 +275,7 @@ static void on_timer(struct timer *t)
     struct census *cs = CONTAINER_OF(t, struct census, timer);
     char key[KEY_SIZE];
     timer_start(cs->ctx->loop, t, CENSUS_PERIOD_MS);
-    if (!redis_commands_is_up(cs->redis)) {
+    if (!redis_commands_is_up(common_redis(cs))) {
         cs->totals =
             (struct census_totals){.connections = cs->roster->connections, .users = cs->hub->users, .workers = 1};
         return;
@@ -276,13 +283,13 @@ static void on_timer(struct timer *t)
     write_lease(cs);
     write_names(cs);
     struct slice argv[] = {SLICE("SMEMBERS"), own_key(cs, "workers", SLICE(""), key)};
-    redis_commands_send(cs->redis, argv, 2, on_workers, cs);
+    redis_commands_send(common_redis(cs), argv, 2, on_workers, cs);
 }
 
-void census_init(struct census *cs, struct context *ctx, struct hub *hub, const struct roster *roster,
-                 struct redis_commands *redis, const char *id)
+void census_init(struct census *cs, struct context *ctx, struct hub *hub, const struct roster *roster, const char *id,
+                 struct redis_commands *(*redis_of)(void *arg, unsigned bucket), void *redis_arg)
 {
-    *cs = (struct census){.ctx = ctx, .hub = hub, .roster = roster, .redis = redis};
+    *cs = (struct census){.ctx = ctx, .hub = hub, .roster = roster, .redis_of = redis_of, .redis_arg = redis_arg};
     snprintf(cs->id, sizeof(cs->id), "%s", id);
     list_init(&cs->changed);
     timer_init(&cs->timer, on_timer);
@@ -293,8 +300,8 @@ void census_leave(struct census *cs)
 {
     char key[KEY_SIZE];
     write_changed_users(cs);
-    redis_commands_send(cs->redis, (struct slice[]){SLICE("DEL"), own_key(cs, "w:", slice_of(cs->id), key)}, 2, NULL,
-                        NULL);
+    redis_commands_send(common_redis(cs), (struct slice[]){SLICE("DEL"), own_key(cs, "w:", slice_of(cs->id), key)}, 2,
+                        NULL, NULL);
     timer_stop(&cs->timer);
 }
 

@@ -27,7 +27,8 @@ struct census {
     struct context *ctx;
     struct hub *hub;
     const struct roster *roster;
-    struct redis_commands *redis;
+    struct redis_commands *(*redis_of)(void *arg, unsigned bucket);
+    void *redis_arg;
     char id[32];
     struct timer timer;
     struct list changed;         /* struct target.changed: users whose count is to be written */
@@ -35,9 +36,10 @@ struct census {
     struct buf live;             /* ids of the workers whose lease lives, a space behind each */
 };
 
-/* id: of this worker, unique in the cluster. *Borrows* all for the census's life. */
-void census_init(struct census *cs, struct context *ctx, struct hub *hub, const struct roster *roster,
-                 struct redis_commands *redis, const char *id);
+/* id: of this worker, unique in the cluster; redis_of gives the link to the node that holds a bucket. *Borrows* all for
+ * the census's life. */
+void census_init(struct census *cs, struct context *ctx, struct hub *hub, const struct roster *roster, const char *id,
+                 struct redis_commands *(*redis_of)(void *arg, unsigned bucket), void *redis_arg);
 void census_release(struct census *cs);
 /* The worker's last connection is gone: gives up the lease. */
 void census_leave(struct census *cs);

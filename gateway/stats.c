@@ -192,7 +192,7 @@ static void read_names(struct worker *w, h2o_req_t *req, struct slice prefix, co
     struct buf keys = {0};
     struct slice *argv = xmalloc(CENSUS_WORKERS_MAX * sizeof(*argv));
     size_t n = census_names_mget(&w->census, prefix, &keys, argv, CENSUS_WORKERS_MAX);
-    if (n < 2 || redis_commands_send(&w->bus.commands, argv, n, on_names, read) != 0)
+    if (n < 2 || redis_commands_send(&bus_node_of(&w->bus, 0)->commands, argv, n, on_names, read) != 0)
         on_names(read, NULL);
     free(argv);
     buf_release(&keys);

@@ -136,6 +136,11 @@ static void on_vacant(void *arg, struct target *t)
     bus_linger(&((struct worker *)arg)->bus, t);
 }
 
+static struct redis_commands *redis_of(void *arg, unsigned bucket)
+{
+    return &bus_node_of(&((struct worker *)arg)->bus, bucket)->commands;
+}
+
 static void on_count(void *arg, struct target *t)
 {
     census_changed(&((struct worker *)arg)->census, t);
@@ -184,7 +189,7 @@ int worker_init(struct worker *w, struct gateway *g, unsigned index, const struc
     fanout_init(&w->fanout, &w->ctx);
     loop_add_hook(&w->loop, &w->turn, on_turn);
     bus_init(&w->bus, &w->ctx, &w->hub, &w->fanout, &w->census, &g->redis);
-    census_init(&w->census, &w->ctx, &w->hub, &w->roster, &w->bus.commands, id);
+    census_init(&w->census, &w->ctx, &w->hub, &w->roster, id, redis_of, w);
     timer_init(&w->tick, on_tick);
     timer_start(&w->loop, &w->tick, TICK_MS);
     return start_http(w, http, why);
