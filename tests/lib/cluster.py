@@ -50,7 +50,7 @@ class Cluster:
             for i in range(routers)]
         self.gateways = [
             Gateway(build, self.folder, f"gateway-{i + 1}",
-                    {**common, "JWT_SECRET_KEY": SECRET, **(gateway or {})})
+                    {**common, "JWT_SECRET_KEY": SECRET, "ALLOWED_ORIGINS": "*", **(gateway or {})})
             for i in range(gateways)]
         self.balancer = HAProxy(self.folder, [g.port for g in self.gateways])
         self.clients = []
