@@ -14,7 +14,9 @@ static const struct {
 };
 
 /* Nothing but our own files, and sockets to any gateway. */
-#define POLICY "default-src 'self'; connect-src ws: wss:; img-src data:; frame-ancestors 'none'"
+#define POLICY                                                                                                         \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src ws: wss:; "                   \
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 void web_on_demo(struct http_server *s, h2o_req_t *req)
 {
@@ -29,6 +31,7 @@ void web_on_demo(struct http_server *s, h2o_req_t *req)
             continue;
         http_add_header(req, "content-security-policy", SLICE(POLICY));
         http_add_header(req, "x-content-type-options", SLICE("nosniff"));
+        http_add_header(req, "referrer-policy", SLICE("no-referrer"));
         http_add_header(req, "cache-control", SLICE("no-cache"));
         http_reply(req, 200, files[i].type, slice_make(files[i].bytes, *files[i].size));
         return;
