@@ -144,7 +144,7 @@ def instructions(demo):
     gateways = " and ".join(f"127.0.0.1:{g.port}" for g in demo.gateways)
     return f"""
   Page: two panes, each on a gateway
-    http://{base}/demo/?token={demo.token}
+    http://{base}/demo/#token={demo.token}
 
   Token of user {USER}, good for a day
     {demo.token}
