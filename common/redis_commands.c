@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#define QUEUE_KEPT 1024
+
 struct redis_pending {
     redis_reply_cb cb;
     void *arg;
@@ -34,6 +36,11 @@ static struct redis_pending pop(struct redis_commands *rc)
     struct redis_pending first = rc->queue[rc->head];
     rc->head = (rc->head + 1) & (rc->cap - 1);
     rc->count--;
+    if (rc->count == 0 && rc->cap > QUEUE_KEPT) { /* what a burst needed is given back */
+        free(rc->queue);
+        rc->queue = NULL;
+        rc->cap = rc->head = 0;
+    }
     return first;
 }
 

@@ -10,8 +10,9 @@
 #define CONNECT_DEADLINE_MS 2000
 #define BACKOFF_MIN_MS      50
 #define BACKOFF_MAX_MS      2000
-#define WATCHDOG_MS         1000 /* silent that long: PING */
-#define SILENCE_MAX_MS      3000 /* and that long: dropped */
+#define WATCHDOG_MS         1000  /* silent that long: PING */
+#define SILENCE_MAX_MS      3000  /* and that long: dropped */
+#define OUTPUT_KEPT         65536 /* bytes of buffer that are kept between bursts */
 
 static void connect_now(struct redis_link *link);
 
@@ -154,6 +155,8 @@ static void on_written(h2o_socket_t *sock, const char *err)
         redis_link_drop(link, err);
         return;
     }
+    if (link->in_flight.cap > OUTPUT_KEPT)
+        buf_release(&link->in_flight);
     buf_clear(&link->in_flight);
     write_out(link);
 }

@@ -9,7 +9,7 @@
 static void on_ready(struct http_server *s, h2o_req_t *req)
 {
     struct worker *w = s->conf.app;
-    if (worker_is_ready(w))
+    if (gateway_is_ready(w->gateway))
         http_reply_json(req, 200, SLICE("{\"status\":\"ready\"}"));
     else if (w->draining)
         http_reply_json(req, 503, SLICE("{\"status\":\"not_ready\",\"reasons\":[\"draining\"]}"));

@@ -6,6 +6,7 @@
 #include "gateway/worker.h"
 
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,26 +19,54 @@ static unsigned cpus(void)
     return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 }
 
-static void *run(void *arg)
+/* What main and the workers' threads tell each other while the program starts. */
+struct start {
+    struct gateway *g;
+    pthread_t *threads;
+    unsigned index; /* of the worker that is being made */
+    char *why;      /* owned; NULL: it was made */
+    sem_t made, go;
+    bool run;
+};
+
+/* A worker lives in its thread from first to last: h2o has free lists for each thread, and a socket goes on using those
+ * of the thread that made it. */
+static void *live(void *arg)
 {
-    worker_run(arg);
+    struct start *s = arg;
+    struct worker *w = &s->g->workers[s->index];
+    bool made = worker_init(w, s->g, s->index, &api_http, &s->why) == 0;
+    sem_post(&s->made);
+    sem_wait(&s->go);
+    if (made && s->run)
+        worker_run(w);
+    if (made)
+        worker_release(w);
     return NULL;
 }
 
 /* Every worker listens before the first one runs: a port that is taken ends the program with one sentence. */
-static int start_workers(struct gateway *g)
+static int start_workers(struct start *s)
 {
-    char *why;
-    for (unsigned i = 0; i < g->worker_count; i++)
-        if (worker_init(&g->workers[i], g, i, &api_http, &why) != 0) {
-            log_error("start_failed", LOG_S("reason", why));
-            fprintf(stderr, "tidegate-gateway: %s\n", why);
-            return -1;
-        }
-    for (unsigned i = 0; i < g->worker_count; i++)
-        if (pthread_create(&g->workers[i].thread, NULL, run, &g->workers[i]) != 0)
+    struct gateway *g = s->g;
+    unsigned started = 0;
+    while (started < g->worker_count && s->why == NULL) {
+        s->index = started;
+        if (pthread_create(&s->threads[started++], NULL, live, s) != 0)
             BUG("a worker's thread could not be started");
-    return 0;
+        sem_wait(&s->made);
+    }
+    s->run = s->why == NULL;
+    for (unsigned i = 0; i < started; i++)
+        sem_post(&s->go);
+    if (s->run)
+        return 0;
+    for (unsigned i = 0; i < started; i++)
+        pthread_join(s->threads[i], NULL);
+    log_error("start_failed", LOG_S("reason", s->why));
+    fprintf(stderr, "tidegate-gateway: %s\n", s->why);
+    free(s->why);
+    return -1;
 }
 
 static void wait_for_signal(const sigset_t *signals)
@@ -54,7 +83,7 @@ static void *wait_for_impatience(void *signals)
     _exit(1);
 }
 
-static void drain(struct gateway *g, sigset_t *signals)
+static void drain(struct gateway *g, const pthread_t *threads, sigset_t *signals)
 {
     pthread_t impatience;
     for (unsigned i = 0; i < g->worker_count; i++)
@@ -62,7 +91,7 @@ static void drain(struct gateway *g, sigset_t *signals)
     if (pthread_create(&impatience, NULL, wait_for_impatience, signals) != 0)
         BUG("a thread could not be started");
     for (unsigned i = 0; i < g->worker_count; i++)
-        pthread_join(g->workers[i].thread, NULL);
+        pthread_join(threads[i], NULL);
     pthread_cancel(impatience);
     pthread_join(impatience, NULL);
 }
@@ -75,17 +104,20 @@ static int run_gateway(struct gateway *g)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
-    if (start_workers(g) != 0)
-        return 1;
-    log_info("listening", LOG_S("host", g->cfg->host), LOG_I("port", g->workers[0].http.port),
-             LOG_I("workers", g->worker_count));
-    wait_for_signal(&signals);
-    drain(g, &signals);
-    int64_t left = metrics_sum(&g->metrics, offsetof(struct gateway_metrics, connections));
-    for (unsigned i = 0; i < g->worker_count; i++)
-        worker_release(&g->workers[i]);
-    log_info("stopped", LOG_I("connections", left));
-    return 0;
+    struct start start = {.g = g, .threads = xcalloc(g->worker_count, sizeof(*start.threads))};
+    sem_init(&start.made, 0, 0);
+    sem_init(&start.go, 0, 0);
+    int rc = start_workers(&start) == 0 ? 0 : 1;
+    if (rc == 0) {
+        log_info("listening", LOG_S("host", g->cfg->host), LOG_I("port", g->workers[0].http.port),
+                 LOG_I("workers", g->worker_count));
+        wait_for_signal(&signals);
+        drain(g, start.threads, &signals);
+        log_info("stopped",
+                 LOG_I("connections", metrics_sum(&g->metrics, offsetof(struct gateway_metrics, connections))));
+    }
+    free(start.threads);
+    return rc;
 }
 
 static void draw_id(char out[17])

@@ -42,7 +42,7 @@ static void health_notisync(const struct worker *w, struct buf *b)
     buf_printf(b,
                "{\"status\":\"healthy\",\"service\":\"tidegate-gateway\",\"version\":\"" TIDEGATE_VERSION
                "\",\"websocket\":{\"status\":\"%s\",\"connections\":%" PRIu64 "},\"uptime\":%" PRIu64 "}",
-               worker_is_ready(w) ? "running" : "degraded", w->census.totals.connections, uptime_s(w));
+               gateway_is_ready(w->gateway) ? "running" : "degraded", w->census.totals.connections, uptime_s(w));
 }
 
 static void health_skill(const struct worker *w, struct buf *b)

@@ -40,6 +40,7 @@ static bool on_turn(struct turn_hook *hook)
     if (!more)
         fanout_written(&w->fanout);
     reap(w);
+    atomic_store_explicit(&w->ready, !w->draining && bus_is_up(&w->bus), memory_order_relaxed);
     return more;
 }
 
@@ -106,9 +107,12 @@ static void on_tick(struct timer *t)
 
 /* ---- start and stop ---- */
 
-bool worker_is_ready(const struct worker *w)
+bool gateway_is_ready(const struct gateway *g)
 {
-    return !w->draining && bus_is_up(&w->bus);
+    for (unsigned i = 0; i < g->worker_count; i++)
+        if (!atomic_load_explicit(&g->workers[i].ready, memory_order_relaxed))
+            return false;
+    return true;
 }
 
 static void on_drain(struct post *p)

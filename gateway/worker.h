@@ -18,7 +18,6 @@ struct worker {
     struct gateway *gateway;
     const struct gateway_config *cfg;
     struct gateway_metrics *metrics;
-    pthread_t thread;
     struct loop loop;
     struct context ctx;
     struct http_server http;
@@ -35,6 +34,7 @@ struct worker {
     struct post drain_post;
     bool draining, left;
     uint64_t drain_until_ms;
+    atomic_bool ready; /* as it was after the last turn; any thread may look */
 };
 
 /* What the workers of a process share: constant after the start, but for limits and counts. */
@@ -49,14 +49,15 @@ struct gateway {
     struct worker *workers;
 };
 
-/* Listens and connects; 0, or -1 with *why owned. The worker's thread then calls worker_run. *Borrows* routes, whose
- * handlers find the worker in http_server.conf.app. */
+/* Listens and connects; 0, or -1 with *why owned. All three are called in the thread that is the worker's. *Borrows*
+ * routes, whose handlers find the worker in http_server.conf.app. */
 int worker_init(struct worker *w, struct gateway *g, unsigned index, const struct http_server_conf *http, char **why);
 void worker_run(struct worker *w);
 void worker_release(struct worker *w);
 /* From any thread: stop listening, send the clients away over DRAIN_SECONDS, then worker_run returns. */
 void worker_drain(struct worker *w);
 
-bool worker_is_ready(const struct worker *w);
+/* Whether all workers are ready: a client cannot choose the one that takes it. From any thread. */
+bool gateway_is_ready(const struct gateway *g);
 
 #endif

@@ -1,0 +1,230 @@
+"""What the router owes the logs: each event once and in order, whatever happens to routers, groups and Redis meanwhile."""
+
+import signal
+import subprocess
+import time
+
+from lib.cluster import task
+from lib.kafka import Broker
+from lib.proc import free_port, wait_until
+
+
+def stream(cluster, users, events, seconds):
+    """Sends events of all users, interleaved, spread over some seconds; all are acknowledged at the end."""
+    producer = cluster.kafka.producer(cluster.topic)
+    started = time.monotonic()
+    for n in range(events):
+        for user in users:
+            producer.send(user, task(user, n))
+        yield n
+        time.sleep(max(0, started + seconds * (n + 1) / events - time.monotonic()))
+    producer.close()
+
+
+def numbers_in_log(cluster, user):
+    """Task numbers in a user's log, in its order."""
+    client = cluster.redis_client()
+    found = []
+    for key in client("KEYS", f"tg:{{*}}:l:u:{user}"):
+        for _, fields in client("XRANGE", key, "-", "+"):
+            found.append(int(fields[1].split(b'"task_id":')[1].split(b",")[0].split(b"}")[0]))
+    client.close()
+    return found
+
+
+def assert_logs(cluster, users, expected, seconds=60):
+    """Every log holds exactly these, in this order, and nothing more comes."""
+    for user in users:
+        wait_until(lambda user=user: len(numbers_in_log(cluster, user)) >= len(expected), seconds,
+                   f"{len(expected)} entries for {user}", every=0.2)
+    time.sleep(0.5)
+    for user in users:
+        assert numbers_in_log(cluster, user) == expected, user
+
+
+def events_named(router, name):
+    return [record for record in router.log_records() if record["event"] == name]
+
+
+def test_rebalances_while_events_flow(new_cluster):
+    cluster = new_cluster(gateways=1)
+    users = [cluster.user() for _ in range(8)]
+    for n in stream(cluster, users, 400, 12):
+        if n == 80:
+            assert cluster.routers[1].stop() == 0
+        if n == 140:
+            cluster.routers[1].start(wait=False)
+        if n == 220:
+            cluster.routers[0].kill()
+        if n == 240:
+            cluster.routers[0].start(wait=False)
+        if n == 320:
+            assert cluster.routers[0].stop() == 0
+    assert_logs(cluster, users, list(range(400)))
+
+
+def test_a_router_that_lost_its_partitions_while_it_slept(new_cluster):
+    cluster = new_cluster(gateways=1)
+    users = [cluster.user() for _ in range(8)]
+    for n in stream(cluster, users, 400, 14):
+        if n == 60:
+            cluster.routers[0].proc.signal(signal.SIGSTOP)
+        if n == 320:  # the session timeout is 6 s: by now the other router has them all
+            cluster.routers[0].proc.signal(signal.SIGCONT)
+    assert_logs(cluster, users, list(range(400)))
+
+
+def test_partitions_are_moved_under_load(new_cluster):
+    """Records lie in the pipe when they are revoked."""
+    cluster = new_cluster(gateways=1, start=False, router={"USER_HISTORY_LENGTH": 100000, "MAX_INFLIGHT": 4096})
+    users = [cluster.user() for _ in range(20)]
+    cluster.kafka.create_topic(cluster.topic)
+    cluster.kafka.produce(cluster.topic, [(user, task(user, n, note="x" * 300)) for n in range(2000) for user in users])
+    cluster.redis.start()
+    first, second = cluster.routers
+    first.start(wait=False)
+    wait_until(lambda: numbers_in_log(cluster, users[0]), 30, "the first events")
+    for _ in range(2):
+        second.start()
+        assert second.stop() == 0
+    second.start(wait=False)
+    assert first.stop() == 0
+    assert_logs(cluster, users, list(range(2000)), 90)
+
+
+test_partitions_are_moved_under_load.seconds = 180
+
+
+def test_flushall_is_noticed_and_live_events_go_on(new_cluster):
+    cluster = new_cluster(gateways=1)
+    users = [cluster.user() for _ in range(4)]
+    for n in stream(cluster, users, 200, 5):
+        if n == 100:
+            client = cluster.redis_client()
+            client("FLUSHALL")
+            client.close()
+    for user in users:
+        wait_until(lambda user=user: numbers_in_log(cluster, user)[-1:] == [199], 30, "the last event")
+        found = numbers_in_log(cluster, user)
+        assert found == list(range(found[0], 200)) and found[0] <= 101, found
+    assert any(events_named(router, "redis_lost_buckets") for router in cluster.routers)
+    client = cluster.redis_client()
+    markers = client("KEYS", "tg:{*}:b")
+    assert len(markers) == 1024
+    assert client("HGET", markers[0], "since") != b"0"
+    client.close()
+
+
+def test_flushall_without_traffic(new_cluster):
+    cluster = new_cluster(gateways=1, routers=1)
+    client = cluster.redis_client()
+    client("FLUSHALL")
+    wait_until(lambda: len(client("KEYS", "tg:{*}:b")) == 1024, 10, "the markers are made anew")
+    client.close()
+
+
+def test_redis_asleep(new_cluster):
+    """Partitions are paused and resumed; the group notices nothing."""
+    cluster = new_cluster(gateways=1)
+    users = [cluster.user() for _ in range(4)]
+    before = sum(router.metric("tidegate_router_rebalances_total") for router in cluster.routers)
+    for n in stream(cluster, users, 200, 12):
+        if n == 50:
+            cluster.redis.proc.signal(signal.SIGSTOP)
+        if n == 150:
+            cluster.redis.proc.signal(signal.SIGCONT)
+    assert_logs(cluster, users, list(range(200)))
+    assert all(events_named(router, "partitions_paused") for router in cluster.routers)
+    assert sum(router.metric("tidegate_router_rebalances_total") for router in cluster.routers) == before
+
+
+def test_a_dead_letter_topic_that_is_not_to_be_had(new_cluster):
+    cluster = new_cluster(gateways=1, routers=1, router={"DLQ_SUFFIX": "/no topic", "DLQ_RETRY": "2s"})
+    user = cluster.user()
+    cluster.kafka.produce_bytes(cluster.topic, b"bad", partition=0)
+    cluster.produce(user, task(user, 0), partition=0)
+    cluster.wait_log(user, 1, 5)
+    [router] = cluster.routers
+    wait_until(lambda: events_named(router, "record_passed"), 20, "the record is passed")
+    [passed] = events_named(router, "record_passed")
+    assert (passed["topic"], passed["partition"], passed["offset"]) == (cluster.topic, 0, 0), passed
+    assert router.metric("tidegate_router_records_total", outcome="passed") == 1
+    assert router.stop() == 0
+    router.start()
+    cluster.produce(user, task(user, 1), partition=0)
+    assert_logs(cluster, [user], [0, 1])
+    assert len(events_named(router, "record_passed")) == 1, "it was done with, and came again"
+
+
+def test_where_a_first_installation_starts(new_cluster):
+    cluster = new_cluster(gateways=1, routers=1, start=False, router={"START": "latest"})
+    user = cluster.user()
+    cluster.kafka.create_topic(cluster.topic)
+    cluster.produce(user, task(user, 0))
+    cluster.start()
+    cluster.produce(user, task(user, 1))
+    cluster.wait_log(user, 1)
+    assert cluster.routers[0].stop() == 0
+    cluster.produce(user, task(user, 2))
+    cluster.routers[0].start()
+    assert_logs(cluster, [user], [1, 2])
+    client = cluster.redis_client()
+    assert client("HGET", client("KEYS", "tg:{*}:b")[0], "since") == b"0"
+    client.close()
+
+
+def test_the_group_of_another_service_is_taken_over(new_cluster):
+    cluster = new_cluster(gateways=1, routers=1, start=False, router={"START": "latest"})
+    user = cluster.user()
+    cluster.kafka.create_topic(cluster.topic)
+    cluster.produce(user, *[task(user, n) for n in range(10)], partition=0)
+    group = f"tidegate-{cluster.number}"
+    cluster.kafka.kcat("-G", group, "-c", "4", "-X", "auto.offset.reset=earliest", cluster.topic)
+    cluster.start()
+    assert_logs(cluster, [user], list(range(4, 10)))
+
+
+def certificate(folder):
+    """A certificate for 127.0.0.1 that is its own authority: (certificate, key and certificate) as PEM files."""
+    key, cert, both = folder / "key.pem", folder / "cert.pem", folder / "both.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert], check=True,
+                   stderr=subprocess.DEVNULL)
+    both.write_text(key.read_text() + cert.read_text())
+    return cert, both
+
+
+def test_sasl_plain_over_tls(new_cluster, folder):
+    cert, keystore = certificate(folder)
+    port = free_port()
+    login = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_tidegate="not-a-secret";'
+    broker = Broker(folder)
+    plain, control = broker.ports[0], free_port()
+    broker = Broker(folder, options={
+        "listeners": f"PLAINTEXT://127.0.0.1:{plain},SAFE://127.0.0.1:{port},CONTROLLER://127.0.0.1:{control}",
+        "controller.quorum.voters": f"1@127.0.0.1:{control}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SAFE:SASL_SSL,CONTROLLER:PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.safe.plain.sasl.jaas.config": login,
+        "listener.name.safe.ssl.keystore.type": "PEM",
+        "listener.name.safe.ssl.keystore.location": keystore})
+    broker.ports, broker.brokers = [plain], f"127.0.0.1:{plain}"
+    broker.start()
+    try:
+        safe = {"KAFKA_CONFIG_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_CONFIG_SASL_MECHANISM": "PLAIN",
+                "KAFKA_CONFIG_SASL_USERNAME": "tidegate", "KAFKA_CONFIG_SASL_PASSWORD": "not-a-secret",
+                "KAFKA_CONFIG_SSL_CA_LOCATION": cert}
+        cluster = new_cluster(gateways=1, routers=1, kafka=broker, kafka_brokers=f"127.0.0.1:{port}", router=safe)
+        user = cluster.user()
+        cluster.produce(user, *[task(user, n) for n in range(5)])
+        assert_logs(cluster, [user], list(range(5)))
+        [router] = cluster.routers
+        assert "not-a-secret" not in router.proc.log()
+        router.stop()
+        router.env["KAFKA_CONFIG_SASL_PASSWORD"] = "wrong"
+        router.start(wait=False)
+        wait_until(lambda: "uthentication" in router.proc.log(), 20, "the refusal in the log")
+        assert router.proc.alive() and not router.ready()
+        router.stop()
+    finally:
+        broker.stop()
