@@ -348,12 +348,33 @@ static void go_on_stopping(struct downstream *d)
         assignment_answer(&d->assignment);
         consumer_close(&d->consumer);
     }
-    if (d->closing && d->consumer.state == CONSUMER_CLOSED && d->assignment.lookup == NULL) {
+    if (d->closing && d->consumer.state == CONSUMER_CLOSED && d->assignment.lookup == NULL && d->probe == NULL) {
         void (*on_stopped)(struct downstream *) = d->on_stopped;
         d->on_stopped = NULL;
         if (on_stopped != NULL)
             on_stopped(d);
     }
+}
+
+/* ---- Kafka ---- */
+
+static void on_probed(struct lookup *l)
+{
+    struct downstream *d = l->owner;
+    d->probe = NULL;
+    if (l->error == NULL && d->consumer.unreachable) {
+        log_info("kafka_reachable", LOG_S("brokers", d->conf->kafka_brokers));
+        d->consumer.unreachable = false;
+    }
+    lookup_free(l);
+}
+
+/* librdkafka says when all brokers are gone, not when one is back. */
+static void probe_kafka(struct downstream *d)
+{
+    if (d->consumer.unreachable && d->probe == NULL)
+        d->probe = lookup_start(d->loop, d->consumer.rk, rd_kafka_topic_partition_list_new(0), d->assignment.topics,
+                                d->assignment.topic_count, -1, d, on_probed);
 }
 
 static void on_watch_timer(struct timer *t)
@@ -363,6 +384,7 @@ static void on_watch_timer(struct timer *t)
     if (!d->stopping) {
         hold_or_go(d);
         assignment_supervise(&d->assignment);
+        probe_kafka(d);
     } else
         go_on_stopping(d);
 }

@@ -23,6 +23,7 @@ struct downstream {
     struct redis_fn_watermark *watermarks;
     size_t watermark_cap;
     unsigned ticks;
+    struct lookup *probe; /* asks whether Kafka is back, or NULL */
     struct timer mark_timer, check_timer, commit_timer, watch_timer;
     void *owner;
     /* Stopping: */

@@ -64,23 +64,6 @@ static struct route_table *load_routes(struct config *cfg, const struct router_c
     return routes;
 }
 
-/* --check: a file of routes is read, and what they do is said. */
-static void check(struct config *cfg, const void *values, FILE *out)
-{
-    char *why;
-    struct route_table *routes = load_routes(cfg, values, &why);
-    if (routes == NULL) {
-        config_problem(cfg, CONFIG_ERROR, "%s", why);
-        free(why);
-        return;
-    }
-    struct buf text = {0};
-    routes_describe(routes, &text);
-    fprintf(out, "%.*s", (int)text.n, text.p);
-    buf_release(&text);
-    routes_free(routes);
-}
-
 /* The topics of all routes in force; of the one that a sidecar delivers, the topic that it is produced to instead. */
 static void collect_topics(struct app *app)
 {
@@ -127,6 +110,37 @@ static rd_kafka_conf_t *make_kafka_conf(const struct config *cfg, const struct r
     rd_kafka_conf_t *conf = kafka_conf_new(&settings, role, why);
     free(properties.rows);
     return conf;
+}
+
+static void check_kafka(struct config *cfg, const struct router_config *v)
+{
+    for (int role = KAFKA_CONSUMER; role <= KAFKA_PRODUCER; role++) {
+        char *why = NULL;
+        rd_kafka_conf_t *conf = make_kafka_conf(cfg, v, (enum kafka_role)role, &why);
+        if (conf != NULL)
+            rd_kafka_conf_destroy(conf);
+        else
+            config_problem(cfg, CONFIG_ERROR, "%s", why);
+        free(why);
+    }
+}
+
+/* --check: a file of routes is read, and what they do is said. */
+static void check(struct config *cfg, const void *values, FILE *out)
+{
+    char *why = NULL;
+    check_kafka(cfg, values);
+    struct route_table *routes = load_routes(cfg, values, &why);
+    if (routes == NULL) {
+        config_problem(cfg, CONFIG_ERROR, "%s", why);
+        free(why);
+        return;
+    }
+    struct buf text = {0};
+    routes_describe(routes, &text);
+    fprintf(out, "%.*s", (int)text.n, text.p);
+    buf_release(&text);
+    routes_free(routes);
 }
 
 static int start_producer(struct app *app, const struct config *cfg, char **why)

@@ -228,3 +228,18 @@ def test_sasl_plain_over_tls(new_cluster, folder):
         router.stop()
     finally:
         broker.stop()
+
+
+def test_kafka_back_without_traffic(new_cluster, folder):
+    broker = Broker(folder).start()
+    try:
+        cluster = new_cluster(gateways=1, routers=1, kafka=broker)
+        [router] = cluster.routers
+        broker.nodes[0].kill()
+        wait_until(lambda: not router.ready(), 20, "the router misses Kafka")
+        assert "kafka_unreachable" in router.get("/ready").body.decode()
+        broker.nodes[0].start()
+        broker.wait_ready()
+        router.wait_ready(40)
+    finally:
+        broker.stop()
