@@ -1,5 +1,6 @@
 /* What handlers ask of a request, and the few forms of answer. */
 #include "common/endpoint.h"
+#include "common/http_conn.h"
 #include "common/http_server.h"
 
 #include <h2o/http1.h>
@@ -61,6 +62,19 @@ struct slice http_header(const h2o_req_t *req, const char *name)
     return slice_make(value->base, value->len);
 }
 
+struct slice http_headers_joined(h2o_req_t *req, const char *name)
+{
+    struct slice at, value, joined = {NULL, 0};
+    for (size_t i = 0; http_header_at(req, i, &at, &value); i++) {
+        if (!slice_eq(at, slice_of(name)))
+            continue;
+        h2o_iovec_t both = h2o_concat(&req->pool, h2o_iovec_init(joined.p, joined.n),
+                                      h2o_iovec_init(", ", joined.p != NULL ? 2 : 0), h2o_iovec_init(value.p, value.n));
+        joined = slice_make(both.base, both.len);
+    }
+    return joined;
+}
+
 void http_add_header(h2o_req_t *req, const char *name, struct slice value)
 {
     h2o_iovec_t n = h2o_strdup(&req->pool, name, strlen(name));
@@ -101,7 +115,7 @@ void http_reply(h2o_req_t *req, int status, const char *type, struct slice body)
 {
     req->res.status = status;
     req->res.reason = http_reason(status);
-    req->res.content_length = body.n;
+    req->res.content_length = status == 204 ? SIZE_MAX : body.n; /* RFC 9110 section 8.6: a 204 says no length */
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, type, strlen(type));
     h2o_send_inline(req, body.p != NULL ? body.p : "", body.n);
 }
@@ -161,6 +175,7 @@ static void on_h2o_upgraded(void *data, h2o_socket_t *sock, size_t head_size)
     if (sock != NULL) {
         h2o_buffer_consume(&sock->input, head_size);
         sock->data = NULL;
+        http_conns_give_away(sock);
     }
     u->on_upgraded(u->arg, sock);
     free(u);

@@ -2,167 +2,28 @@
  * socket with those bytes to h2o. From there h2o parses, and on_h2o_request walks the program's table of endpoints. */
 #include "common/http_server.h"
 #include "common/clock.h"
-#include "common/endpoint.h"
 #include "common/http_head.h"
 #include "common/log.h"
 
 #include <errno.h>
-#include <h2o/http1.h>
 #include <netdb.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #define ACCEPTS_PER_TURN 64
 #define RESUME_MS        100
-
-/* A connection whose first head is awaited. */
-struct pending_head {
-    struct list link;
-    struct http_server *server;
-    h2o_socket_t *sock;
-    uint64_t due_ms;
-    struct http_head_scan scan;
-    bool answering;
-};
+#define LAST_ANSWERS_MS  1000 /* for answers under way when the server ends, and for what is cut to go */
 
 struct handler {
     h2o_handler_t super;
     struct http_server *server;
 };
 
-const char *const http_refusal_words[HTTP_REFUSED_COUNT] = {
-    [HTTP_REFUSED_HEAD_SIZE] = "head_too_large", [HTTP_REFUSED_HEAD_SLOW] = "head_timeout",
-    [HTTP_REFUSED_FRAMING] = "ambiguous_length", [HTTP_REFUSED_HTTP2] = "http2",
-    [HTTP_REFUSED_PATH] = "not_found",           [HTTP_REFUSED_METHOD] = "method_not_allowed",
-    [HTTP_REFUSED_SOCKETS] = "too_many_sockets"};
-
-static void refused(struct http_server *s, enum http_refusal why)
+static void refused(void *arg, enum http_refusal why)
 {
+    struct http_server *s = arg;
     if (s->conf.on_refused != NULL)
         s->conf.on_refused(s, why);
-}
-
-static void on_socket_closed(void *data)
-{
-    struct http_server *s = data;
-    s->sockets--;
-}
-
-/* ---- the guard ---- */
-
-static void head_free(struct pending_head *head)
-{
-    list_remove(&head->link);
-    free(head);
-}
-
-static void on_refusal_written(h2o_socket_t *sock, const char *err)
-{
-    struct pending_head *head = sock->data;
-    head_free(head);
-    h2o_socket_close(sock);
-}
-
-/* Answers and closes. The peer may still be sending: what it sent is left unread, so it may see a reset; that is its
- * choice to have made. */
-static void refuse_head(struct pending_head *head, enum http_refusal why, int status, const char *code)
-{
-    refused(head->server, why);
-    h2o_socket_read_stop(head->sock);
-    head->answering = true;
-    head->due_ms = head->server->loop->now_ms + head->server->conf.head_timeout_ms;
-    list_remove(&head->link);
-    list_push_back(&head->server->heads, &head->link);
-
-    static __thread char text[512];
-    int n =
-        snprintf(text, sizeof(text),
-                 "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n"
-                 "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}",
-                 status, http_reason(status),
-                 strlen("{\"error\":{\"code\":\"\",\"message\":\"\"}}") + strlen(code) + strlen(http_reason(status)),
-                 code, http_reason(status));
-    h2o_iovec_t v = h2o_iovec_init(text, (size_t)n);
-    h2o_socket_write(head->sock, &v, 1, on_refusal_written);
-}
-
-static void pass_to_h2o(struct pending_head *head)
-{
-    struct http_server *s = head->server;
-    h2o_socket_t *sock = head->sock;
-    head_free(head);
-    h2o_socket_read_stop(sock);
-    struct timeval now;
-    gettimeofday(&now, NULL);
-    h2o_http1_accept(&s->accept, sock, now);
-}
-
-static void on_head_bytes(h2o_socket_t *sock, const char *err)
-{
-    struct pending_head *head = sock->data;
-    if (err != NULL) {
-        head_free(head);
-        h2o_socket_close(sock);
-        return;
-    }
-    struct slice bytes = slice_make(sock->input->bytes, sock->input->size);
-    switch (http_head_scan(&head->scan, bytes, head->server->conf.head_max)) {
-    case HTTP_HEAD_MORE:
-        break;
-    case HTTP_HEAD_OK:
-        pass_to_h2o(head);
-        break;
-    case HTTP_HEAD_TOO_LARGE:
-        refuse_head(head, HTTP_REFUSED_HEAD_SIZE, 431, "head_too_large");
-        break;
-    case HTTP_HEAD_AMBIGUOUS:
-        refuse_head(head, HTTP_REFUSED_FRAMING, 400, "ambiguous_length");
-        break;
-    case HTTP_HEAD_HTTP2:
-        refuse_head(head, HTTP_REFUSED_HTTP2, 400, "http2_not_supported");
-        break;
-    }
-}
-
-static void on_head_timer(struct timer *t)
-{
-    struct http_server *s = CONTAINER_OF(t, struct http_server, head_timer);
-    LIST_EACH_SAFE (it, &s->heads) {
-        struct pending_head *head = CONTAINER_OF(it, struct pending_head, link);
-        if (head->due_ms > s->loop->now_ms)
-            break;
-        h2o_socket_t *sock = head->sock;
-        if (head->answering || sock->input->size == 0) { /* nothing was asked: an idle connection ends in silence */
-            head_free(head);
-            h2o_socket_close(sock);
-        } else {
-            refuse_head(head, HTTP_REFUSED_HEAD_SLOW, 408, "head_timeout");
-        }
-    }
-    if (!list_empty(&s->heads))
-        timer_start(s->loop, t, MIN(s->conf.head_timeout_ms, 250));
-}
-
-static void accept_one(struct http_server *s, h2o_socket_t *sock)
-{
-    s->sockets++;
-    sock->on_close.cb = on_socket_closed;
-    sock->on_close.data = s;
-    struct pending_head *head = xcalloc(1, sizeof(*head));
-    head->server = s;
-    head->sock = sock;
-    head->due_ms = s->loop->now_ms + s->conf.head_timeout_ms;
-    sock->data = head;
-    list_push_back(&s->heads, &head->link);
-    if (!timer_is_armed(&s->head_timer))
-        timer_start(s->loop, &s->head_timer, MIN(s->conf.head_timeout_ms, 250));
-    if (s->sockets > s->conf.sockets_max) {
-        refuse_head(head, HTTP_REFUSED_SOCKETS, 503, "too_many_connections");
-        return;
-    }
-    h2o_socket_read_start(sock, on_head_bytes);
 }
 
 static void on_accept(h2o_socket_t *listener, const char *err);
@@ -170,7 +31,6 @@ static void on_accept(h2o_socket_t *listener, const char *err);
 static void on_resume(struct timer *t)
 {
     struct http_server *s = CONTAINER_OF(t, struct http_server, resume_timer);
-    s->paused = false;
     if (s->listener != NULL)
         h2o_socket_read_start(s->listener, on_accept);
 }
@@ -184,13 +44,15 @@ static void on_accept(h2o_socket_t *listener, const char *err)
         errno = 0;
         h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
         if (sock != NULL) {
-            accept_one(s, sock);
+            s->starved = false;
+            http_conns_add(&s->conns, sock);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE) {
-            log_error("accept_out_of_descriptors", LOG_I("sockets", s->sockets));
+            if (!s->starved)
+                log_error("accept_out_of_descriptors", LOG_I("sockets", s->conns.sockets));
+            s->starved = true;
             h2o_socket_read_stop(listener);
-            s->paused = true;
             timer_start(s->loop, &s->resume_timer, RESUME_MS);
         }
         return;
@@ -255,7 +117,7 @@ static bool later_head_is_bad(struct http_server *s, h2o_req_t *req)
     if (sock->input == NULL || sock->input->size == 0)
         return false;
     struct http_head_scan scan = {0};
-    switch (http_head_scan(&scan, slice_make(sock->input->bytes, sock->input->size), s->conf.head_max)) {
+    switch (http_head_scan(&scan, slice_make(sock->input->bytes, sock->input->size), s->conf.limits.head_max)) {
     case HTTP_HEAD_TOO_LARGE:
         refused(s, HTTP_REFUSED_HEAD_SIZE);
         req->http1_is_persistent = 0;
@@ -274,6 +136,11 @@ static bool later_head_is_bad(struct http_server *s, h2o_req_t *req)
 static int on_h2o_request(h2o_handler_t *self, h2o_req_t *req)
 {
     struct http_server *s = ((struct handler *)self)->server;
+    http_conns_on_request(&s->conns, req);
+    if (s->releasing) {
+        http_reply_error(req, 503, "going_down", "This server is going down");
+        return 0;
+    }
     if (later_head_is_bad(s, req))
         return 0;
     if (s->conf.on_reply_headers != NULL)
@@ -329,7 +196,7 @@ static void configure_h2o(struct http_server *s)
     s->global.server_name = h2o_iovec_init(H2O_STRLIT("tidegate"));
     s->global.http1.upgrade_to_http2 = 0;
     s->global.http2.callbacks.request_shutdown = NULL; /* it would leave a timer behind in the context */
-    s->global.http1.req_timeout = s->conf.head_timeout_ms;
+    s->global.http1.req_timeout = s->conf.limits.head_timeout_ms;
     s->global.max_request_entity_size = s->conf.body_max;
     h2o_hostconf_t *host = h2o_config_register_host(&s->global, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     h2o_pathconf_t *root = h2o_config_register_path(host, "/", 0);
@@ -343,13 +210,14 @@ static void configure_h2o(struct http_server *s)
 int http_server_start(struct http_server *s, struct loop *l, const struct http_server_conf *conf, char **why)
 {
     *s = (struct http_server){.conf = *conf, .loop = l};
+    s->conns =
+        (struct http_conns){.loop = l, .limits = conf->limits, .accept = &s->accept, .arg = s, .on_refused = refused};
+    http_conns_init(&s->conns);
+    timer_init(&s->resume_timer, on_resume);
     int fd = bind_listener(conf, why);
     if (fd < 0)
         return -1;
     s->port = bound_port(fd);
-    list_init(&s->heads);
-    timer_init(&s->head_timer, on_head_timer);
-    timer_init(&s->resume_timer, on_resume);
     configure_h2o(s);
     s->listener = h2o_evloop_socket_create(l->h2o, fd, H2O_SOCKET_FLAG_DONT_READ);
     s->listener->data = s;
@@ -367,21 +235,29 @@ void http_server_stop_listening(struct http_server *s)
     h2o_context_request_shutdown(&s->ctx);
 }
 
+static void turn_until_empty(struct http_server *s, uint64_t ms)
+{
+    uint64_t deadline = clock_mono_ms() + ms;
+    while (s->conns.sockets > 0 && clock_mono_ms() < deadline)
+        loop_turn(s->loop, 10);
+}
+
 void http_server_release(struct http_server *s)
 {
+    if (s->ctx.loop == NULL)
+        return; /* it never listened */
     http_server_stop_listening(s);
-    timer_stop(&s->head_timer);
-    LIST_EACH_SAFE (it, &s->heads) {
-        struct pending_head *head = CONTAINER_OF(it, struct pending_head, link);
-        h2o_socket_close(head->sock);
-        head_free(head);
+    s->releasing = true;
+    http_conns_cut_idle(&s->conns);
+    turn_until_empty(s, LAST_ANSWERS_MS);
+    http_conns_cut_idle(&s->conns);
+    http_conns_cut_busy(&s->conns);
+    turn_until_empty(s, LAST_ANSWERS_MS);
+    http_conns_release(&s->conns);
+    if (s->conns.sockets > 0) {
+        log_error("http_sockets_left", LOG_I("count", s->conns.sockets));
+        return; /* what h2o still holds keeps its memory: the process ends */
     }
-    /* h2o closes idle kept-alive connections only when their request timer runs out; wait for that at most */
-    uint64_t deadline = clock_mono_ms() + s->conf.head_timeout_ms + 1000;
-    while (s->sockets > 0 && clock_mono_ms() < deadline)
-        loop_turn(s->loop, 50);
-    if (s->sockets > 0)
-        return; /* what still writes keeps its memory: the process ends */
     h2o_context_dispose(&s->ctx);
     h2o_config_dispose(&s->global);
 }

@@ -6,7 +6,7 @@
 #define TIDEGATE_COMMON_HTTP_SERVER_H
 
 #include "common/buf.h"
-#include "common/loop.h"
+#include "common/http_conn.h"
 
 struct http_server;
 
@@ -18,30 +18,15 @@ struct http_route {
     void (*on_request)(struct http_server *s, h2o_req_t *req);
 };
 
-enum http_refusal {
-    HTTP_REFUSED_HEAD_SIZE, /* 431 */
-    HTTP_REFUSED_HEAD_SLOW, /* 408 */
-    HTTP_REFUSED_FRAMING,   /* 400: Content-Length twice or beside Transfer-Encoding */
-    HTTP_REFUSED_HTTP2,     /* 400: the preface of HTTP/2 */
-    HTTP_REFUSED_PATH,      /* 404 */
-    HTTP_REFUSED_METHOD,    /* 405 */
-    HTTP_REFUSED_SOCKETS,   /* 503: too many sockets in this process */
-    HTTP_REFUSED_COUNT
-};
-/* Each in snake_case, for metrics. */
-extern const char *const http_refusal_words[HTTP_REFUSED_COUNT];
-
 struct http_server_conf {
     const char *host; /* address to listen on */
     uint16_t port;    /* 0: the system chooses (see http_server.port) */
     bool reuse_port;
     const struct http_route *routes; /* *borrowed* for the server's life */
     size_t route_count;
-    size_t head_max;          /* bytes of a request head */
-    uint64_t head_timeout_ms; /* for the head, and for an idle kept-alive connection */
-    size_t body_max;          /* bytes; larger bodies get 413 */
-    size_t sockets_max;       /* connections at once in this server */
-    void *app;                /* the program's own */
+    struct http_limits limits;
+    size_t body_max;                                                  /* bytes; larger bodies get 413 */
+    void *app;                                                        /* the program's own */
     void (*on_refused)(struct http_server *s, enum http_refusal why); /* may be NULL: for counters */
     /* Headers added to every reply of on_request (CORS); may be NULL. */
     void (*on_reply_headers)(struct http_server *s, h2o_req_t *req);
@@ -55,18 +40,19 @@ struct http_server {
     h2o_accept_ctx_t accept;
     h2o_socket_t *listener;
     uint16_t port;
-    size_t sockets;    /* open now, upgraded ones too */
-    struct list heads; /* connections whose first head is awaited, oldest first */
-    struct timer head_timer;
-    bool paused; /* out of descriptors: accepting again after a moment */
+    struct http_conns conns;
+    bool releasing;
+    bool starved; /* out of descriptors, which was logged: accepting again after a moment */
     struct timer resume_timer;
 };
 
-/* Listens. Returns 0, or -1 with *why (owned) a sentence that names address, port and reason. */
+/* Listens. Returns 0, or -1 with *why (owned) a sentence that names address, port and reason. Like all of h2o's it
+ * belongs to the thread that called it, until the release. */
 int http_server_start(struct http_server *s, struct loop *l, const struct http_server_conf *conf, char **why);
 /* Stops listening; connections live on, answers get "Connection: close". */
 void http_server_stop_listening(struct http_server *s);
-/* After http_server_stop_listening: closes heads awaited and frees; connections still in h2o are cut. */
+/* Ends all connections that are still in HTTP, those whose answer is under way after a second, and frees; turns the
+ * loop meanwhile. Upgraded sockets must be closed. Harmless after a start that failed. */
 void http_server_release(struct http_server *s);
 
 struct slice http_path(const h2o_req_t *req); /* normalised, without the query */
@@ -78,6 +64,8 @@ struct slice http_query(h2o_req_t *req, const char *name, bool *bad);
 struct slice http_decode(h2o_req_t *req, struct slice text);
 /* A header's value; p NULL: absent. name is lower case. */
 struct slice http_header(const h2o_req_t *req, const char *name);
+/* All headers of that name as one list, ", " between them (RFC 9110 section 5.2), in req's pool; p NULL: none. */
+struct slice http_headers_joined(h2o_req_t *req, const char *name);
 struct slice http_body(const h2o_req_t *req);
 /* Every error of ours has the same body: {"error":{"code":…,"message":…}}. Both are literals of ours: ASCII that JSON
  * need not escape. */

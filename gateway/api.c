@@ -35,11 +35,12 @@ static void on_reply_headers(struct http_server *s, h2o_req_t *req)
 {
     struct worker *w = s->conf.app;
     struct slice origin = http_header(req, "origin");
+    if (w->cfg->allowed_origins != NULL)
+        http_add_header(req, "vary", SLICE("origin"));
     if (origin.p == NULL || !origin_allowed(w->cfg->allowed_origins, origin))
         return;
     http_add_header(req, "access-control-allow-origin", origin);
     http_add_header(req, "access-control-allow-credentials", SLICE("true"));
-    http_add_header(req, "vary", SLICE("origin"));
 }
 
 static void on_refused(struct http_server *s, enum http_refusal why)

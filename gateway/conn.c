@@ -125,6 +125,7 @@ static void leave(struct conn *c, enum close_reason why)
     roster_unwatch(&c->place);
     hub_leave_all(c->home->hub, &c->members);
     limit_leave(c->home->ctx->addresses, c->ip);
+    limit_seat_give(c->home->ctx->seats);
     c->ip = NULL;
     c->home->roster->connections--;
     struct gateway_metrics *m = c->home->ctx->metrics;

@@ -50,8 +50,8 @@ struct conn_identity {
     struct limit_entry *ip; /* taken */
 };
 
-/* *Takes* transport, which must be ready to write. Then call conn_join_user, or conn_ready for a connection without a
- * user, or conn_close to refuse it where the client can see it. */
+/* *Takes* transport, which must be ready to write, and a seat (limit.h). Then call conn_join_user, or conn_ready for a
+ * connection without a user, or conn_close to refuse it where the client can see it. */
 struct conn *conn_new(struct conn_home *home, const struct dialect *d, const struct conn_identity *who,
                       struct transport *transport);
 /* Makes it a member of the user's target and of everybody's. Once the user's channel is subscribed it is ready. */

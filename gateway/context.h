@@ -12,7 +12,8 @@ struct context {
     struct loop *loop;
     const struct gateway_config *cfg;
     struct gateway_metrics *metrics;
-    struct limit *addresses; /* the process's */
+    struct limit *addresses; /* the process's, and so are the seats */
+    struct limit_seats *seats;
 };
 
 #endif

@@ -62,6 +62,20 @@ void limit_leave(struct limit *l, struct limit_entry *entry)
     pthread_mutex_unlock(&l->lock);
 }
 
+int limit_seat_take(struct limit_seats *s)
+{
+    uint64_t before = atomic_fetch_add_explicit(&s->taken, 1, memory_order_relaxed);
+    if (s->max == 0 || before < s->max)
+        return 0;
+    limit_seat_give(s);
+    return -1;
+}
+
+void limit_seat_give(struct limit_seats *s)
+{
+    atomic_fetch_sub_explicit(&s->taken, 1, memory_order_relaxed);
+}
+
 bool limit_rate_allows(struct limit_rate *r, uint64_t now_ms, uint64_t window_ms, uint32_t max)
 {
     if (max == 0)

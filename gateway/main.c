@@ -5,12 +5,14 @@
 #include "gateway/stats.h"
 #include "gateway/worker.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static unsigned cpus(void)
@@ -96,6 +98,14 @@ static void drain(struct gateway *g, const pthread_t *threads, sigset_t *signals
     pthread_join(impatience, NULL);
 }
 
+/* What is alive after the end, which should be nothing. */
+static void log_left(const struct metrics *m)
+{
+    log_info("stopped", LOG_I("connections", metrics_sum(m, offsetof(struct gateway_metrics, connections))),
+             LOG_I("sockets", metrics_sum(m, offsetof(struct gateway_metrics, sockets))),
+             LOG_I("frames", metrics_sum(m, offsetof(struct gateway_metrics, frames))));
+}
+
 static int run_gateway(struct gateway *g)
 {
     sigset_t signals;
@@ -113,11 +123,21 @@ static int run_gateway(struct gateway *g)
                  LOG_I("workers", g->worker_count));
         wait_for_signal(&signals);
         drain(g, start.threads, &signals);
-        log_info("stopped",
-                 LOG_I("connections", metrics_sum(&g->metrics, offsetof(struct gateway_metrics, connections))));
+        log_left(&g->metrics);
     }
     free(start.threads);
     return rc;
+}
+
+/* As many descriptors as the system lets us have: the soft limit is often 1,024, for programs that use select(). */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_warn("descriptors_not_raised", LOG_S("reason", strerror(errno)));
 }
 
 static void draw_id(char out[17])
@@ -149,6 +169,8 @@ int main(int argc, char **argv)
     g.worker_count = values.workers > 0 ? (unsigned)values.workers : cpus();
     g.workers = xcalloc(g.worker_count, sizeof(*g.workers));
     limit_init(&g.addresses, (unsigned)values.max_connections_per_ip);
+    g.seats.max = (uint64_t)values.max_connections;
+    raise_descriptors();
     metrics_init(&g.metrics, &gateway_metrics_table);
     if (values.metrics_per_user)
         g.metrics.left_out = STATS_USER_METRIC;

@@ -19,6 +19,7 @@ struct upgrade {
     struct worker *worker;
     const struct dialect *dialect;
     struct limit_entry *ip;
+    bool seated;
     uint32_t message_max;
     bool refused;
     enum close_reason why;
@@ -28,6 +29,8 @@ struct upgrade {
 static void upgrade_free(struct upgrade *u)
 {
     limit_leave(&u->worker->gateway->addresses, u->ip);
+    if (u->seated)
+        limit_seat_give(&u->worker->gateway->seats);
     jwt_claims_release(&u->verdict.claims);
     free(u);
 }
@@ -45,6 +48,7 @@ static void on_upgraded(void *data, h2o_socket_t *sock)
                                 .expires_s = u->verdict.claims.expires_s,
                                 .ip = u->ip};
     u->ip = NULL;
+    u->seated = false;
     struct conn *c = conn_new(&u->worker->home, u->dialect, &who, t);
     if (u->refused)
         conn_close(c, u->why);
@@ -72,10 +76,14 @@ static void refuse_handshake(struct worker *w, h2o_req_t *req, enum handshake_re
 {
     const struct handshake_refusal *r = handshake_refusal(result);
     counter_add(&w->metrics->handshakes_refused[REFUSED_HANDSHAKE], 1);
+    if (r->status == 405)
+        http_add_header(req, "allow", SLICE("GET"));
     if (r->offer_version)
         http_add_header(req, "sec-websocket-version", SLICE("13"));
-    if (r->status == 426)
+    if (r->status == 426) {
         http_add_header(req, "upgrade", SLICE("websocket"));
+        http_add_header(req, "connection", SLICE("upgrade")); /* RFC 9110 section 7.8 */
+    }
     http_reply_error(req, (int)r->status, "bad_handshake", r->reason);
 }
 
@@ -90,9 +98,11 @@ static bool origin_passes(struct worker *w, h2o_req_t *req)
     return false;
 }
 
-static bool process_has_room(struct worker *w, h2o_req_t *req)
+static bool process_has_room(h2o_req_t *req, struct upgrade *u)
 {
-    if (!w->draining && w->roster.connections < w->connections_max)
+    struct worker *w = u->worker;
+    u->seated = !w->draining && limit_seat_take(&w->gateway->seats) == 0;
+    if (u->seated)
         return true;
     counter_add(&w->metrics->handshakes_refused[REFUSED_FULL], 1);
     http_add_header(req, "retry-after", SLICE("1"));
@@ -100,14 +110,15 @@ static bool process_has_room(struct worker *w, h2o_req_t *req)
     return false;
 }
 
-static bool address_has_room(struct worker *w, h2o_req_t *req, struct limit_entry **entry)
+static bool address_has_room(h2o_req_t *req, struct upgrade *u)
 {
+    struct worker *w = u->worker;
     struct sockaddr_storage peer = {0};
     struct client_ip ip;
     req->conn->callbacks->get_peername(req->conn, (struct sockaddr *)&peer);
     client_ip_of_peer((struct sockaddr *)&peer, &ip);
-    ip = client_ip_find(&ip, http_header(req, "x-forwarded-for"), w->cfg->trusted_proxies);
-    if (limit_enter(&w->gateway->addresses, slice_make(ip.bytes, sizeof(ip.bytes)), entry) == 0)
+    ip = client_ip_find(&ip, http_headers_joined(req, "x-forwarded-for"), w->cfg->trusted_proxies);
+    if (limit_enter(&w->gateway->addresses, slice_make(ip.bytes, sizeof(ip.bytes)), &u->ip) == 0)
         return true;
     counter_add(&w->metrics->handshakes_refused[REFUSED_ADDRESS], 1);
     http_reply_error(req, 429, "too_many_connections", "Too many connections from this address");
@@ -166,11 +177,14 @@ static void count_refusal(struct worker *w, const struct auth_verdict *v)
 }
 
 /* False when it was answered in HTTP. */
-static bool authenticate(struct worker *w, h2o_req_t *req, const struct handshake *hs, struct upgrade *u)
+static bool authenticate(h2o_req_t *req, const struct handshake *hs, struct upgrade *u)
 {
-    bool bad_query = false;
+    struct worker *w = u->worker;
+    bool malformed = false;
     struct auth_sources from = {.authorization = http_header(req, "authorization"), .subprotocol = hs->token};
-    from.query = http_query(req, "token", &bad_query);
+    from.query = http_query(req, "token", &malformed);
+    if (malformed)
+        from.query = SLICE("%"); /* a token was meant: no other source may stand in for it */
     if (!path_user(req, &from.path_user))
         return false;
     auth_check(&w->auth, &from, clock_wall_ms() / 1000, &u->verdict);
@@ -186,20 +200,26 @@ static bool authenticate(struct worker *w, h2o_req_t *req, const struct handshak
     return false;
 }
 
+static struct upgrade *upgrade_new(struct worker *w, const struct dialect *d, uint64_t message_max)
+{
+    struct upgrade *u = xcalloc(1, sizeof(*u));
+    *u = (struct upgrade){.worker = w, .dialect = d, .message_max = (uint32_t)message_max};
+    return u;
+}
+
 void upgrade_on_ws(struct http_server *s, h2o_req_t *req)
 {
     struct worker *w = s->conf.app;
     struct slice protocols[DIALECT_ID_COUNT];
     struct handshake hs;
     size_t count = dialect_subprotocols(protocols);
-    if (!read_handshake(w, req, &hs, protocols, count) || !origin_passes(w, req) || !process_has_room(w, req))
+    if (!read_handshake(w, req, &hs, protocols, count) || !origin_passes(w, req))
         return;
     const struct dialect *d = choose_dialect(w, req, &hs);
     if (d == NULL)
         return;
-    struct upgrade *u = xcalloc(1, sizeof(*u));
-    *u = (struct upgrade){.worker = w, .dialect = d, .message_max = (uint32_t)w->cfg->max_message_size};
-    if (!address_has_room(w, req, &u->ip) || !authenticate(w, req, &hs, u)) {
+    struct upgrade *u = upgrade_new(w, d, w->cfg->max_message_size);
+    if (!process_has_room(req, u) || !address_has_room(req, u) || !authenticate(req, &hs, u)) {
         upgrade_free(u);
         return;
     }
@@ -220,7 +240,9 @@ void upgrade_on_echo(struct http_server *s, h2o_req_t *req)
     }
     if (!read_handshake(w, req, &hs, NULL, 0))
         return;
-    struct upgrade *u = xcalloc(1, sizeof(*u));
-    *u = (struct upgrade){.worker = w, .dialect = dialects[DIALECT_ID_ECHO], .message_max = ECHO_MESSAGE_MAX};
-    accept_upgrade(req, &hs, u);
+    struct upgrade *u = upgrade_new(w, dialects[DIALECT_ID_ECHO], ECHO_MESSAGE_MAX);
+    if (process_has_room(req, u))
+        accept_upgrade(req, &hs, u);
+    else
+        upgrade_free(u);
 }

@@ -10,8 +10,9 @@
 #define TICK_MS          100
 #define FLUSHES_PER_TURN 256  /* more at once would stall the loop: a write costs about 4 µs */
 #define BEATS_PER_TICK   2048 /* the rest a tick later */
-/* Descriptors kept for what is not a client: links, files, listeners. */
-#define DESCRIPTORS_RESERVED 64
+/* Descriptors kept for what is not a client: files of the process; listener, loop and links of each worker. */
+#define DESCRIPTORS_RESERVED   64
+#define DESCRIPTORS_PER_WORKER 16
 
 /* ---- after each turn ---- */
 
@@ -91,6 +92,14 @@ static void drain_some(struct worker *w)
     }
 }
 
+static void measure(struct worker *w)
+{
+    gauge_set(&w->metrics->frames, (int64_t)frame_live());
+    gauge_set(&w->metrics->targets, (int64_t)w->hub.targets.count);
+    gauge_set(&w->metrics->sockets, (int64_t)w->http.conns.sockets);
+    gauge_set(&w->metrics->redis_links, bus_links_up(&w->bus));
+}
+
 static void on_tick(struct timer *t)
 {
     struct worker *w = CONTAINER_OF(t, struct worker, tick);
@@ -99,10 +108,7 @@ static void on_tick(struct timer *t)
     close_expired(w);
     if (w->draining)
         drain_some(w);
-    gauge_set(&w->metrics->frames, (int64_t)frame_live());
-    gauge_set(&w->metrics->targets, (int64_t)w->hub.targets.count);
-    gauge_set(&w->metrics->sockets, (int64_t)w->http.sockets);
-    gauge_set(&w->metrics->redis_links, bus_links_up(&w->bus));
+    measure(w);
 }
 
 /* ---- start and stop ---- */
@@ -154,24 +160,24 @@ static void on_count(void *arg, struct target *t)
 static size_t socket_share(const struct worker *w)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= 2 * DESCRIPTORS_RESERVED)
+    rlim_t reserved = DESCRIPTORS_RESERVED + DESCRIPTORS_PER_WORKER * (rlim_t)w->gateway->worker_count;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= 2 * reserved)
         return DESCRIPTORS_RESERVED;
-    return (limit.rlim_cur - DESCRIPTORS_RESERVED) / w->gateway->worker_count;
+    return (limit.rlim_cur - reserved) / w->gateway->worker_count;
 }
 
 static int start_http(struct worker *w, const struct http_server_conf *given, char **why)
 {
-    size_t share = socket_share(w), wanted = (size_t)w->cfg->max_connections;
-    w->connections_max = wanted > 0 ? (wanted + w->gateway->worker_count - 1) / w->gateway->worker_count : share;
     struct http_server_conf conf = *given;
     conf.app = w;
     conf.host = w->cfg->host;
     conf.port = (uint16_t)w->cfg->port;
     conf.reuse_port = true;
-    conf.head_max = w->cfg->head_max_bytes;
-    conf.head_timeout_ms = w->cfg->head_timeout;
+    conf.limits = (struct http_limits){.head_max = w->cfg->head_max_bytes,
+                                       .head_timeout_ms = w->cfg->head_timeout,
+                                       .answer_timeout_ms = w->cfg->answer_timeout,
+                                       .sockets_max = socket_share(w)};
     conf.body_max = w->cfg->body_max_bytes;
-    conf.sockets_max = share;
     return http_server_start(&w->http, &w->loop, &conf, why);
 }
 
@@ -180,12 +186,13 @@ int worker_init(struct worker *w, struct gateway *g, unsigned index, const struc
     char id[32];
     snprintf(id, sizeof(id), "%s.%u", g->id, index);
     *w = (struct worker){.gateway = g, .cfg = g->cfg, .metrics = metrics_instance(&g->metrics)};
-    loop_init(&w->loop);
     if (auth_init(&w->auth, g->cfg) != 0) {
         *why = xstrdup("the token library refuses the secret of JWT_SECRET_KEY");
         return -1;
     }
-    w->ctx = (struct context){.loop = &w->loop, .cfg = g->cfg, .metrics = w->metrics, .addresses = &g->addresses};
+    loop_init(&w->loop);
+    w->ctx = (struct context){
+        .loop = &w->loop, .cfg = g->cfg, .metrics = w->metrics, .addresses = &g->addresses, .seats = &g->seats};
     roster_init(&w->roster);
     hub_init(&w->hub, &w->ctx,
              &(struct hub_watcher){.arg = w, .on_occupied = on_occupied, .on_vacant = on_vacant, .on_count = on_count});
@@ -196,7 +203,10 @@ int worker_init(struct worker *w, struct gateway *g, unsigned index, const struc
     census_init(&w->census, &w->ctx, &w->hub, &w->roster, id, redis_of, w);
     timer_init(&w->tick, on_tick);
     timer_start(&w->loop, &w->tick, TICK_MS);
-    return start_http(w, http, why);
+    if (start_http(w, http, why) == 0)
+        return 0;
+    worker_release(w);
+    return -1;
 }
 
 void worker_run(struct worker *w)
@@ -204,17 +214,17 @@ void worker_run(struct worker *w)
     loop_run(&w->loop);
 }
 
+/* The bus first: what waits for its answers is answered then, before HTTP ends. */
 void worker_release(struct worker *w)
 {
-    reap(w);
-    conn_home_release(&w->home);
-    http_server_release(&w->http);
     timer_stop(&w->tick);
     bus_release(&w->bus);
     census_release(&w->census);
+    http_server_release(&w->http);
+    reap(w);
+    conn_home_release(&w->home);
     hub_release(&w->hub);
-    auth_release(&w->auth);
-    if (w->roster.live != 0)
-        log_error("connections_left", LOG_I("count", w->roster.live));
     loop_release(&w->loop);
+    auth_release(&w->auth);
+    measure(w);
 }

@@ -28,7 +28,6 @@ struct worker {
     struct fanout fanout;
     struct census census;
     struct bus bus;
-    size_t connections_max; /* this worker's share */
     struct timer tick;
     struct turn_hook turn;
     struct post drain_post;
@@ -43,14 +42,15 @@ struct gateway {
     char id[17]; /* random, of this process */
     struct endpoint redis;
     struct limit addresses;
+    struct limit_seats seats;
     struct metrics metrics;
     uint64_t started_ms; /* wall time */
     unsigned worker_count;
     struct worker *workers;
 };
 
-/* Listens and connects; 0, or -1 with *why owned. All three are called in the thread that is the worker's. *Borrows*
- * routes, whose handlers find the worker in http_server.conf.app. */
+/* Listens and connects; 0, or -1 with *why owned and nothing left. All three are called in the thread that is the
+ * worker's. *Borrows* routes, whose handlers find the worker in http_server.conf.app. */
 int worker_init(struct worker *w, struct gateway *g, unsigned index, const struct http_server_conf *http, char **why);
 void worker_run(struct worker *w);
 void worker_release(struct worker *w);

@@ -188,10 +188,11 @@ static int start_http(struct app *app, char **why)
                                           .routes = endpoints,
                                           .route_count =
                                               app->conf->dapr_ingest ? endpoint_count : endpoint_count_without_ingest,
-                                          .head_max = app->conf->head_max_bytes,
-                                          .head_timeout_ms = app->conf->head_timeout,
+                                          .limits = {.head_max = app->conf->head_max_bytes,
+                                                     .head_timeout_ms = app->conf->head_timeout,
+                                                     .answer_timeout_ms = app->conf->answer_timeout,
+                                                     .sockets_max = SOCKETS_MAX},
                                           .body_max = app->conf->body_max_bytes,
-                                          .sockets_max = SOCKETS_MAX,
                                           .app = app,
                                           .on_refused = on_refused};
     return http_server_start(&app->http, &app->loop, &conf, why);
