@@ -14,6 +14,7 @@ from websockets.sync.server import serve
 from lib import jwt, kafka
 from lib.browser import Browser
 from lib.cluster import task
+from lib.proc import wait_until
 from lib.wire import request
 
 STATES = "['a', 'b'].map((name) => document.querySelector(`#pane-${name} .state`).textContent).join()"
@@ -64,13 +65,17 @@ def titles(browser, pane):
     return [title for _, title, _ in browser.js(TASKS % pane)]
 
 
+def one_socket_each(cluster):
+    wait_until(lambda: [g.metric("websocket_connections_total") for g in cluster.gateways] == [1, 1], 5,
+               "one socket on each gateway")
+
+
 def event_in_both_panes(cluster, browser):
     """Two gateways, a pane on each, two events. Returns the user."""
     user = cluster.user()
-    before = [g.metric("websocket_connections_total") for g in cluster.gateways]
     show(browser, cluster, user)
     browser.wait(STATES, "connected,connected")
-    assert [g.metric("websocket_connections_total") for g in cluster.gateways] == [n + 1 for n in before]
+    one_socket_each(cluster)
     cluster.produce(user, task(user, 1), task(user, 2))
     for pane in "ab":
         browser.wait(TASKS % pane, [["created", "task 2", "2"], ["created", "task 1", "1"]])
@@ -105,11 +110,10 @@ def test_an_event_of_the_embedded_kafka(new_cluster, build, folder):
 
 def test_both_panes_through_the_balancer(cluster):
     user = cluster.user()
-    before = [g.metric("websocket_connections_total") for g in cluster.gateways]
     with Browser() as browser:
         browser.do("goto", address(cluster.balancer.port, cluster.token(user)))
         browser.wait(STATES, "connected,connected")
-        assert [g.metric("websocket_connections_total") for g in cluster.gateways] == [n + 1 for n in before]
+        one_socket_each(cluster)
         cluster.produce(user, task(user, 1))
         for pane in "ab":
             browser.wait(text(pane, "events"), "1")
@@ -246,11 +250,14 @@ def test_numbers_stay_as_they_were_written(cluster):
 
 def test_the_page_keeps_to_itself(cluster):
     port = cluster.gateways[0].port
-    head = request(port, "/demo/").headers
+    page = request(port, "/demo/")
+    head = page.headers
+    assert page.status == 200 and head["content-type"] == "text/html; charset=utf-8", page
     assert head["content-security-policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self';"), head
     assert head["x-content-type-options"] == "nosniff" and head["referrer-policy"] == "no-referrer", head
     assert request(port, "/demo").headers["location"] == "/demo/"
-    assert request(port, "/demo/none").status == 404
+    assert request(port, "/demo").status == 301
+    assert {request(port, path).status for path in ("/demo/none", "/demo/../web.c", "/demo/demo.js/")} <= {400, 404}
     user = cluster.user()
     with Browser() as browser:
         show(browser, cluster, user)
