@@ -97,6 +97,7 @@ static void write_append_header(struct redis_fn_call *call, const struct redis_f
 {
     struct buf *h = &call->header;
     start_header(call, a->pipe);
+    mp_write_uint(h, a->turn);
     mp_write_uint(h, a->epoch);
     mp_write_str(h, a->part);
     mp_write_uint(h, a->n);

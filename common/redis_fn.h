@@ -66,6 +66,9 @@ struct redis_fn_pipe {
 
 struct redis_fn_append {
     struct redis_fn_pipe pipe;
+    /* A number that changes with every turn of the sender's loop, or every batch: the node's clock is read once for the
+     * appends of a pipe with the same one, and their ids are a microsecond apart. 0: read it each time. */
+    uint64_t turn;
     struct slice target;
     unsigned bucket;    /* target_bucket(target) */
     uint64_t epoch;     /* the marker's, as the sender knows it; 0: any, but the marker must exist */

@@ -7,9 +7,10 @@
 -- A call that may not write (OOM, NOREPLICAS, MISCONF, READONLY, CLUSTERDOWN) is refused by Redis before it starts, so
 -- no such error leaves half of an append behind.
 --
--- Arguments come as a row of MessagePack values in one string: passing and converting arguments one by one is half the
--- cost of a call. Numbers stay below 2^53, where doubles are exact. A change of what a function takes or answers is a
--- new function tg2_… in this library (two libraries would have two clocks). Every change raises the version.
+-- What an append costs beyond XADD and PUBLISH is passing strings into and out of Lua, which hashes every byte of each.
+-- So arguments come as a row of MessagePack values in one string, and the body is joined with its ids in one step.
+-- Numbers stay below 2^53, where doubles are exact. A change of what a function takes or answers is a new function
+-- tg2_… in this library (two libraries would have two clocks). Every change raises the version.
 local VERSION = 1
 
 -- Of this many pipes, those used last, the sequence is remembered, and of at most as many again.
@@ -22,6 +23,7 @@ local PARTS_MAX = 512
 local KEYS_MAX = 10000
 
 local last = 0 -- the highest id given, in microseconds
+local clock_pipe, clock_turn -- whose append read the clock last, and in which of its turns
 local young, old, young_count = {}, {}, 0 -- pipe → its last sequence number
 
 -- None of these exists yet while a library loads: the first call takes them.
@@ -60,10 +62,13 @@ local function pipe_advance(pipe, seq)
     young[pipe] = seq
 end
 
--- The next id above floor and above all that this node gave.
-local function next_id(floor)
-    local time = call('TIME')
-    local id = time[1] * 1000000 + time[2]
+-- The next id above floor and above all that this node gave: its clock, unless that is behind or not asked.
+local function next_id(floor, skip_clock)
+    local id = 0
+    if not skip_clock then
+        local time = call('TIME')
+        id = time[1] * 1000000 + time[2]
+    end
     if id <= last then
         id = last + 1
     end
@@ -74,12 +79,13 @@ local function next_id(floor)
     return id
 end
 
+-- %d has 64 bits where Redis has.
 local function id_text(id)
     if id == 0 then
         return '0'
     end
     local us = id % 1000
-    return format('%.0f-%d', (id - us) / 1000, us)
+    return format('%d-%d', (id - us) / 1000, us)
 end
 
 local function applied(n, offset, last_n, last_offset)
@@ -158,11 +164,18 @@ local function remember(set, key, window, kafka_ms, now_ms, ttl)
     call('PEXPIRE', set, window + ttl)
 end
 
+local function meta_of(id, epoch, expires, part, n, offset, others)
+    if part == '' then
+        return pack(id, epoch, expires) .. others
+    end
+    return pack(id, epoch, expires, part, n, offset) .. others
+end
+
 local function append(keys, args)
     if not call then
         bind()
     end
-    local pipe, seq, epoch, part, n, offset, maxlen, ttl, key, window, kafka_ms = unpack(args[1])
+    local pipe, seq, turn, epoch, part, n, offset, maxlen, ttl, key, window, kafka_ms = unpack(args[1])
     local refused = pipe_refuses(pipe, seq)
     if refused then
         return refused
@@ -187,27 +200,27 @@ local function append(keys, args)
         end
         return answer
     end
-    if part ~= '' then
-        others = pack(part, n, offset) .. others
-    end
     if key and call('ZSCORE', keys[4], key) then
         if meta then
-            call('SET', keys[2], pack(prev, epoch, expires) .. others, 'KEEPTTL')
+            call('SET', keys[2], meta_of(prev, epoch, expires, part, n, offset, others), 'KEEPTTL')
         end
         pipe_advance(pipe, seq)
         return 0
     end
 
-    local id = next_id(prev)
+    -- Asking for the time is a tenth of the cost of an append: once a turn will do.
+    local id = next_id(prev, turn == clock_turn and pipe == clock_pipe and turn ~= 0)
+    clock_pipe, clock_turn = pipe, turn
     local text = id_text(id)
     local message = text .. ' ' .. id_text(prev) .. ' ' .. args[3]
     call('XADD', keys[1], 'MAXLEN', '~', maxlen, text, 'e', message)
     local ms = (id - id % 1000) / 1000
     if expires - ms < 0.9 * ttl then
         call('PEXPIRE', keys[1], ttl)
-        call('SET', keys[2], pack(id, epoch, ms + ttl) .. others, 'PX', ttl + (ttl - ttl % 4) / 4)
+        meta = meta_of(id, epoch, ms + ttl, part, n, offset, others)
+        call('SET', keys[2], meta, 'PX', ttl + (ttl - ttl % 4) / 4)
     else
-        call('SET', keys[2], pack(id, epoch, expires) .. others, 'KEEPTTL')
+        call('SET', keys[2], meta_of(id, epoch, expires, part, n, offset, others), 'KEEPTTL')
     end
     if key then
         remember(keys[4], key, window, kafka_ms, ms, ttl)

@@ -116,7 +116,7 @@ class Sender:
         return self.name, self.seq
 
     def append(self, target, part="", offset=0, n=0, body=b"body", key=None, window=60_000, kafka_ms=0, **other):
-        header = [*self.place(), other.get("epoch", self.epoch), part, n, offset, str(other.get("maxlen", self.maxlen)),
+        header = [*self.place(), other.get("turn", 0), other.get("epoch", self.epoch), part, n, offset, str(other.get("maxlen", self.maxlen)),
                   other.get("ttl", self.ttl)]
         names = [log(target), meta(target), marker(target)]
         if key is not None:

@@ -81,6 +81,22 @@ def test_ids_increase_over_all_targets_of_a_node(folder):
         assert all(isinstance(i, int) for i in ids) and ids == sorted(set(ids)) and min(ids) > 0
 
 
+def test_the_clock_is_read_once_a_turn(folder):
+    with running(folder) as (_, client):
+        s, other = pipe_with_marker(client, "u:1"), new_pipe()
+
+        def send(sender, turn):
+            return client(*sender.append("u:1", "t#0/0", next(offsets), turn=turn))
+
+        offsets = itertools.count()
+        first = send(s, 5)
+        assert [send(s, 5), send(s, 5)] == [first + 1, first + 2]
+        for sender, turn in ((s, 6), (other, 6), (s, 6), (s, 0), (s, 0)):
+            now = sum(int(x) * y for x, y in zip(client("TIME"), (1_000_000, 1)))
+            assert send(sender, turn) >= now
+        assert_chain(client, "u:1")
+
+
 def test_repeats_and_rewinds_are_dropped(folder):
     with running(folder) as (_, client):
         s = pipe_with_marker(client, "u:1")
