@@ -33,7 +33,9 @@ int embedded_kafka_run(const struct slice *topics, size_t count)
 
     /* The cluster hangs on a client instance that does nothing else. */
     char why[256];
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, NULL, why, sizeof(why));
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(conf, "log_level", "3", NULL, 0); /* it complains that it knows no broker */
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
     rd_kafka_mock_cluster_t *cluster = rk != NULL ? rd_kafka_mock_cluster_new(rk, 1) : NULL;
     if (cluster == NULL) {
         log_error("embedded_kafka_failed", LOG_S("reason", rk != NULL ? "the mock cluster does not start" : why));
