@@ -1,6 +1,7 @@
-/* Any bytes as a message from Redis. What decodes must lie within the message, and encode again to the same fields. */
+/* Any bytes as what comes from Redis: a message, a channel's name, a meta. What decodes must lie within the bytes, and
+ * a message must encode again to the same fields. */
 #include "common/envelope.h"
-#include "common/target.h"
+#include "common/redis_fn.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,12 +26,23 @@ static void check_again(const struct envelope *e)
     buf_release(&b);
 }
 
+static void check_meta(struct slice bytes)
+{
+    struct redis_fn_meta meta;
+    struct coordinate c;
+    if (redis_fn_meta_parse(bytes, &meta) != 0)
+        return;
+    while (redis_fn_meta_next(&meta, &c) == 1)
+        check_within(bytes, c.part);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice message = slice_make(data, size), target;
     struct envelope e;
     const char *why = NULL;
     target_of_channel(message, &target);
+    check_meta(message);
     if (envelope_decode(message, &e, &why) != 0) {
         if (why == NULL)
             BUG("refused without a reason");
