@@ -100,18 +100,28 @@ class Lines:
         self.child.communicate()
 
 
-def websocat(url):
-    return Lines([tools.path("websocat"), "-t", url])
+def websocat(url, *options):
+    return Lines([tools.path("websocat"), "-t", "--exit-on-eof", "-B", "1000000", *options, url])
 
 
 WS_JS = """
 const WebSocket = require('ws');
-const ws = new WebSocket(process.argv[1], {perMessageDeflate: false});
+const [url, options] = [process.argv[1], JSON.parse(process.argv[2])];
+const ws = new WebSocket(url, options.protocols || [], {perMessageDeflate: false, headers: options.headers});
+const say = (object) => console.log(JSON.stringify(object));
 ws.on('message', (data) => console.log(data.toString()));
-ws.on('close', (code, reason) => { console.log(JSON.stringify({closed: code, reason: reason.toString()})); process.exit(); });
-require('readline').createInterface({input: process.stdin}).on('line', (line) => ws.send(line));
+ws.on('pong', (data) => say({pong: data.toString()}));
+ws.on('close', (code, reason) => { say({closed: code, reason: reason.toString()}); process.exit(); });
+ws.on('open', () => require('readline').createInterface({input: process.stdin}).on('line', (line) => {
+  const asked = JSON.parse(line);
+  if ('ping_frame' in asked) ws.ping(asked.ping_frame);
+  else if ('close_frame' in asked) ws.close(...asked.close_frame);
+  else ws.send(line);
+}));
 """
 
 
-def npm_ws(url):
-    return Lines(["env", f"NODE_PATH={tools.path('node')}", "node", "-e", WS_JS, url])
+def npm_ws(url, **options):
+    """`headers` and `protocols`. It sends what it is given, but {"ping_frame": text} and {"close_frame": [code, reason]} are
+    frames of that kind; it tells of {"pong": text} and {"closed": code, "reason": text}."""
+    return Lines(["env", f"NODE_PATH={tools.path('node')}", "node", "-e", WS_JS, url, json.dumps(options)])

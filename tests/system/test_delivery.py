@@ -4,7 +4,6 @@ import base64
 import json
 import re
 
-from lib import clients
 from lib.cluster import task
 from lib.proc import wait_until
 
@@ -141,23 +140,3 @@ def test_cloudevents_binary(cluster):
         "ce_specversion=1.0", "ce_type=com.example.task", "ce_source=/tasks", "ce_id=1",
         "content-type=application/json"])
     assert client.tasks(1)[0]["task_id"] == 6
-
-
-def say_hello(cluster, client, user):
-    assert client.recv()["type"] == "connected"
-    client.send({"type": "ping"})
-    assert client.recv() == {"type": "pong"}
-    cluster.produce(user, task(user, 1))
-    message = client.recv()
-    assert (message["type"], message["task_id"]) == ("task_update", 1), message
-    client.close()
-
-
-def test_websocat(cluster):
-    user = cluster.user()
-    say_hello(cluster, clients.websocat(f"ws://127.0.0.1:{cluster.balancer.port}/ws?token={cluster.token(user)}"), user)
-
-
-def test_npm_ws(cluster):
-    user = cluster.user()
-    say_hello(cluster, clients.npm_ws(f"ws://127.0.0.1:{cluster.balancer.port}/ws?token={cluster.token(user)}"), user)
