@@ -79,6 +79,7 @@ static void send_scratch(struct pipe *p)
 static void send_append(struct pipe *p, const struct pipe_call *call)
 {
     const struct redis_fn_append a = {.pipe = place(p),
+                                      .turn = p->loop->now_ms,
                                       .target = call->target,
                                       .bucket = call->bucket,
                                       .epoch = p->epochs[call->bucket],

@@ -43,13 +43,15 @@ int redis_commands_send(struct redis_commands *rc, const struct slice *argv, siz
 {
     struct sent *s = &wire[wire_tail++];
     struct slice header = header_of(argv, argc), name, part;
-    uint64_t n;
+    uint64_t n, turn;
     assert_true(wire_tail < ARRAY_LEN(wire));
     snprintf(s->function, sizeof(s->function), "%.*s", SLICE_ARG(argv[1]));
     assert_int_equal(mp_read_str(&header, &name), 0);
     assert_int_equal(mp_read_uint(&header, &s->seq), 0);
     snprintf(s->pipe, sizeof(s->pipe), "%.*s", SLICE_ARG(name));
     if (slice_eq(argv[1], SLICE("tg1_append"))) {
+        assert_int_equal(mp_read_uint(&header, &turn), 0);
+        assert_int_equal(turn, 1);
         assert_int_equal(mp_read_uint(&header, &s->epoch), 0);
         assert_int_equal(mp_read_str(&header, &part), 0);
         assert_int_equal(mp_read_uint(&header, &n), 0);
