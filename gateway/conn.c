@@ -96,6 +96,7 @@ void conn_ready(struct conn *c)
     watch_later(c);
     if (c->dialect->hello != NULL)
         conn_send_owned(c, c->dialect->hello(&(struct welcome){.user_json = slice_of(c->user_json)}));
+    c->transport->ops->start(c->transport); /* not before: what the client said first is answered behind the hello */
 }
 
 void conn_send(struct conn *c, struct frame *f)
@@ -163,6 +164,7 @@ void conn_close(struct conn *c, enum close_reason why)
     start_closing(c);
     char text[WS_REASON_MAX];
     c->transport->ops->close(c->transport, code_of(c, why), reason_text(why, text));
+    c->transport->ops->start(c->transport); /* it may have waited to be ready; now its goodbye is awaited */
 }
 
 void conn_on_goodbye(struct conn *c, uint16_t code)

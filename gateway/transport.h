@@ -9,6 +9,8 @@ struct conn;
 struct transport;
 
 struct transport_ops {
+    /* Begins to read: once the connection is ready to hear, or is being closed. */
+    void (*start)(struct transport *t);
     /* Writes what the connection's outbox holds, unless a write is under way. */
     void (*flush)(struct transport *t);
     /* Asks the peer's protocol stack for a sign of life. */

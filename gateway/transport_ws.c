@@ -139,6 +139,17 @@ static void on_readable(h2o_socket_t *sock, const char *err)
     h2o_buffer_consume(&sock->input, sock->input->size - n);
 }
 
+/* What came in the packet of the head lies in the buffer already: no event will tell of it. */
+static void start(struct transport *t)
+{
+    struct transport_ws *ws = of(t);
+    if (ws->sock == NULL || h2o_socket_is_reading(ws->sock))
+        return;
+    h2o_socket_read_start(ws->sock, on_readable);
+    if (ws->sock->input->size > 0)
+        on_readable(ws->sock, NULL);
+}
+
 static void ping(struct transport *t)
 {
     conn_send_owned(t->conn, frame_new(WS_OP_PING, SLICE("")));
@@ -168,7 +179,7 @@ static void release(struct transport *t)
 }
 
 static const struct transport_ops ops = {
-    .flush = flush, .ping = ping, .close = send_goodbye, .abort = abort_now, .free = release};
+    .start = start, .flush = flush, .ping = ping, .close = send_goodbye, .abort = abort_now, .free = release};
 
 struct transport *transport_ws_new(h2o_socket_t *sock, uint32_t limit)
 {
@@ -178,14 +189,4 @@ struct transport *transport_ws_new(h2o_socket_t *sock, uint32_t limit)
     sock->data = ws;
     ws_reader_init(&ws->reader, limit);
     return &ws->base;
-}
-
-void transport_ws_start(struct transport *t)
-{
-    struct transport_ws *ws = of(t);
-    if (ws->sock == NULL)
-        return;
-    h2o_socket_read_start(ws->sock, on_readable);
-    if (ws->sock->input->size > 0)
-        on_readable(ws->sock, NULL);
 }

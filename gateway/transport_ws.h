@@ -7,8 +7,7 @@
 #include <h2o.h>
 
 /* *Takes* the socket, whose input may hold first frames already; messages over limit bytes are refused. Returns owned:
- * give it to conn_new, then call transport_ws_start. */
+ * give it to conn_new. */
 struct transport *transport_ws_new(h2o_socket_t *sock, uint32_t limit);
-void transport_ws_start(struct transport *t);
 
 #endif

@@ -57,7 +57,6 @@ static void on_upgraded(void *data, h2o_socket_t *sock)
     else
         conn_ready(c);
     upgrade_free(u);
-    transport_ws_start(t);
 }
 
 static void accept_upgrade(h2o_req_t *req, const struct handshake *hs, struct upgrade *u)

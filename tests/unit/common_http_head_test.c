@@ -69,10 +69,10 @@ static void heads_are_bounded(void **state)
 {
     char text[MAX_HEAD + 64] = "GET / HTTP/1.1\r\nX: ";
     size_t n = strlen(text);
-    memset(text + n, 'a', sizeof(text) - n);
+    memset(text + n, 'a', sizeof(text) - n - 1);
     memcpy(text + MAX_HEAD - 4, "\r\n\r\n", 5);
     check(text, HTTP_HEAD_OK); /* exactly the limit */
-    memset(text + n, 'a', sizeof(text) - n);
+    memset(text + n, 'a', sizeof(text) - n - 1);
     memcpy(text + MAX_HEAD - 3, "\r\n\r\n", 5);
     check(text, HTTP_HEAD_TOO_LARGE);
     memset(text + n, 'a', sizeof(text) - n - 1);
