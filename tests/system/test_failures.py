@@ -1,6 +1,7 @@
 """Servers that die, answer errors or are not there: nothing that Kafka acknowledged is missing from the logs."""
 
 import json
+import pathlib
 import time
 
 from lib import kafka as kafka_servers
@@ -119,8 +120,17 @@ def test_a_gateway_killed(new_cluster):
     assert numbers(again.tasks(1)) == [999]
 
 
+def refuse_by_failed_snapshot(control):
+    """MISCONF: a snapshot that cannot be put in its place, and so no writes."""
+    [_, folder] = control("CONFIG", "GET", "dir")
+    pathlib.Path(folder.decode(), "not-a-file").mkdir(exist_ok=True)
+    control("CONFIG", "SET", "dbfilename", "not-a-file", "save", "3600 1")
+    control("BGSAVE")
+    wait_until(lambda: b"rdb_last_bgsave_status:err" in control("INFO", "persistence"), 10, "a snapshot failed", every=0.02)
+
+
 def test_redis_errors_flapping_under_a_full_pipeline(new_cluster):
-    cluster = new_cluster(router={"USER_HISTORY_LENGTH": 10000})
+    cluster = new_cluster(router={"USER_HISTORY_LENGTH": 10000}, redis_options=("--enable-protected-configs", "yes"))
     users = [cluster.user() for _ in range(6)]
     devices = {user: cluster.connect(user, i % 2) for i, user in enumerate(users)}
     total = 1500
@@ -128,18 +138,20 @@ def test_redis_errors_flapping_under_a_full_pipeline(new_cluster):
     control = RedisClient(cluster.redis.port)
     second = False
     for turn in range(12):
-        if turn % 3 == 0:
+        if turn % 4 == 0:
             control("CONFIG", "SET", "maxmemory", "1")
-        elif turn % 3 == 1:
+        elif turn % 4 == 1:
             control("CONFIG", "SET", "min-replicas-to-write", "1")
-        else:
+        elif turn % 4 == 2:
             control("FUNCTION", "FLUSH")
+        else:
+            refuse_by_failed_snapshot(control)
         if not second:
             cluster.kafka.produce(cluster.topic,
                                   [(user, task(user, n)) for n in range(total // 2, total) for user in users])
             second = True
         time.sleep(0.15)
-        control("CONFIG", "SET", "maxmemory", "0", "min-replicas-to-write", "0")
+        control("CONFIG", "SET", "maxmemory", "0", "min-replicas-to-write", "0", "save", "")
         time.sleep(0.15)
     for user in users:
         cluster.wait_log(user, total)
