@@ -139,13 +139,13 @@ def test_redis_errors_flapping_under_a_full_pipeline(new_cluster):
     second = False
     for turn in range(12):
         if turn % 4 == 0:
-            control("CONFIG", "SET", "maxmemory", "1")
-        elif turn % 4 == 1:
-            control("CONFIG", "SET", "min-replicas-to-write", "1")
-        elif turn % 4 == 2:
-            control("FUNCTION", "FLUSH")
-        else:
             refuse_by_failed_snapshot(control)
+        elif turn % 4 == 1:
+            control("CONFIG", "SET", "maxmemory", "1")
+        elif turn % 4 == 2:
+            control("CONFIG", "SET", "min-replicas-to-write", "1")
+        else:
+            control("FUNCTION", "FLUSH")
         if not second:
             cluster.kafka.produce(cluster.topic,
                                   [(user, task(user, n)) for n in range(total // 2, total) for user in users])
