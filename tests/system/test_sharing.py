@@ -10,13 +10,17 @@ from lib.programs import Gateway
 from lib.proc import wait_until
 from lib.wire import request
 
+WORKERS = 2
+
 
 def test_two_gateways_on_one_port(new_cluster):
     cluster = new_cluster(gateways=1, routers=1)
     first = cluster.gateways[0]
     second = Gateway(pathlib.Path(first.proc.argv[0]).parent, cluster.folder, "gateway-on-the-same-port",
-                     {"REDIS_URL": cluster.redis.url, "JWT_SECRET_KEY": SECRET}, port=first.port).start()
+                     {"REDIS_URL": cluster.redis.url, "JWT_SECRET_KEY": SECRET, "WORKERS": WORKERS}, port=first.port).start()
     cluster.gateways.append(second)
+    # /ready may have been answered by its neighbour
+    wait_until(lambda: sum(r["event"] == "redis_up" for r in second.log_records()) >= 2 * WORKERS, 10, "its links")
     user = cluster.user()
     devices = [cluster.connect(user) for _ in range(40)]
     cluster.produce(user, task(user, 1))
