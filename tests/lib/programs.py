@@ -11,7 +11,7 @@ SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:exitcode=77",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=77",
     "LSAN_OPTIONS": f"suppressions={ROOT}/tests/lib/lsan.supp:print_suppressions=0",
-    "TSAN_OPTIONS": "second_deadlock_stack=1:exitcode=77",
+    "TSAN_OPTIONS": f"suppressions={ROOT}/tests/lib/tsan.supp:second_deadlock_stack=1:exitcode=77",
 }
 
 
