@@ -37,6 +37,11 @@ bool bus_is_up(const struct bus *b)
     return true;
 }
 
+bool bus_is_away(const struct bus *b)
+{
+    return !bus_is_up(b) && b->ctx->loop->now_ms - b->down_ms >= BUS_PATIENCE_MS;
+}
+
 int bus_links_up(const struct bus *b)
 {
     int up = 0;
@@ -278,9 +283,22 @@ static void on_events_up(struct redis_subscriber *rs)
     want_all(rs->owner);
 }
 
+/* One link is down already when the other follows: the outage began with the first. */
+static void note_down(struct bus_node *n)
+{
+    if (redis_subscriber_is_up(&n->events) || redis_commands_is_up(&n->commands))
+        n->bus->down_ms = n->bus->ctx->loop->now_ms;
+}
+
 static void on_events_down(struct redis_subscriber *rs, const char *reason)
 {
+    note_down(rs->owner);
     want_all(rs->owner);
+}
+
+static void on_commands_down(struct redis_commands *rc, const char *reason)
+{
+    note_down(rc->owner);
 }
 
 /* Metas that were asked for on the link that broke are asked for again. */
@@ -301,13 +319,14 @@ static void node_init(struct bus_node *n, struct bus *b, const struct endpoint *
     n->events =
         (struct redis_subscriber){.owner = n, .on_up = on_events_up, .on_down = on_events_down, .on_push = on_push};
     redis_subscriber_init(&n->events, b->ctx->loop, endpoint);
-    redis_commands_init(&n->commands, b->ctx->loop, endpoint, n, on_commands_up, NULL);
+    redis_commands_init(&n->commands, b->ctx->loop, endpoint, n, on_commands_up, on_commands_down);
 }
 
 void bus_init(struct bus *b, struct context *ctx, struct hub *hub, struct fanout *fanout, struct census *census,
               const struct endpoint *endpoint)
 {
-    *b = (struct bus){.ctx = ctx, .hub = hub, .fanout = fanout, .census = census, .node_count = 1};
+    *b = (struct bus){
+        .ctx = ctx, .hub = hub, .fanout = fanout, .census = census, .node_count = 1, .down_ms = ctx->loop->now_ms};
     list_init(&b->lingering);
     timer_init(&b->linger_timer, on_linger);
     loop_add_hook(ctx->loop, &b->subscribe, subscribe_wanted); /* before the links' own hooks, which write */

@@ -31,6 +31,7 @@ struct bus {
     struct list lingering; /* targets without members, the next to be let go first */
     struct timer linger_timer;
     struct turn_hook subscribe;
+    uint64_t down_ms; /* since when not all links were up; meaningless while they are */
 };
 
 /* *Borrows* all for the bus's life. */
@@ -41,6 +42,9 @@ void bus_release(struct bus *b);
 struct bus_node *bus_node_of(struct bus *b, unsigned bucket);
 /* All links are up. */
 bool bus_is_up(const struct bus *b);
+/* They have not been for BUS_PATIENCE_MS: who connects is told so at once, instead of waiting. */
+#define BUS_PATIENCE_MS 2000
+bool bus_is_away(const struct bus *b);
 int bus_links_up(const struct bus *b);
 /* The target has its first member: it is to be subscribed, or, not fresh, to stay so. */
 void bus_want(struct bus *b, struct target *t, bool fresh);

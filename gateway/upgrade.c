@@ -222,7 +222,7 @@ void upgrade_on_ws(struct http_server *s, h2o_req_t *req)
         upgrade_free(u);
         return;
     }
-    if (!u->refused && !bus_is_up(&w->bus)) {
+    if (!u->refused && bus_is_away(&w->bus)) {
         u->refused = true;
         u->why = CLOSE_BACKEND;
     }
