@@ -81,3 +81,11 @@ uint64_t hash_keyed(struct slice s)
         sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
+
+uint64_t hash_random(void)
+{
+    static _Thread_local uint64_t seed[2];
+    seed[0] = (uint64_t)(uintptr_t)seed; /* tells threads apart */
+    seed[1]++;
+    return hash_keyed(slice_make(seed, sizeof(seed)));
+}

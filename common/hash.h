@@ -11,4 +11,7 @@ uint16_t hash_crc16(struct slice s);
 /* SipHash-2-4 under a key drawn at the process's start: for tables whose keys strangers choose. */
 uint64_t hash_keyed(struct slice s);
 
+/* A number for jitter, another one each time, in each thread and process. */
+uint64_t hash_random(void);
+
 #endif

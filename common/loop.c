@@ -60,14 +60,11 @@ void loop_init(struct loop *l)
     list_init(&l->inbox);
     pthread_mutex_init(&l->inbox_lock, NULL);
     waker_init(&l->inbox_waker, l, deliver_posts);
-    l->queue = h2o_multithread_create_queue(l->h2o);
-    h2o_multithread_register_receiver(l->queue, &l->resolver, h2o_hostinfo_getaddr_receiver);
 }
 
 void loop_release(struct loop *l)
 {
-    h2o_multithread_unregister_receiver(l->queue, &l->resolver);
-    h2o_multithread_destroy_queue(l->queue);
+    deliver_posts(&l->inbox_waker); /* what nobody waits for any more frees itself */
     waker_release(&l->inbox_waker);
     pthread_mutex_destroy(&l->inbox_lock);
     h2o_evloop_run(l->h2o, 0); /* h2o frees closed sockets at the start of a turn */
@@ -159,10 +156,15 @@ static int wait_bound(struct loop *l, int max_wait_ms)
     return due - now < (uint64_t)max_wait_ms ? (int)(due - now) : max_wait_ms;
 }
 
+/* What timers and hooks have written is reported as written before h2o looks which sockets to watch: it expects its
+ * callbacks to do all writing, and aborts over a socket that it watched for a write that was done already. */
 void loop_turn(struct loop *l, int max_wait_ms)
 {
-    bool more = run_hooks(l);
-    if (h2o_evloop_run(l->h2o, more ? 0 : wait_bound(l, max_wait_ms)) != 0 && errno != EINTR)
+    l->again = false;
+    if (run_hooks(l))
+        l->again = true;
+    h2o_timeout__do_post_callback(l->h2o);
+    if (h2o_evloop_run(l->h2o, l->again ? 0 : wait_bound(l, max_wait_ms)) != 0 && errno != EINTR)
         BUG("event loop: %s", strerror(errno));
     l->now_ms = clock_mono_ms();
     fire_due(l);

@@ -21,12 +21,10 @@ struct loop {
     uint64_t now_ms;    /* monotonic, taken once a turn */
     struct list timers; /* by due time, soonest first */
     struct list hooks;  /* in the order they were added */
-    bool stopping;
+    bool stopping, again;
     struct waker inbox_waker; /* for posts */
     pthread_mutex_t inbox_lock;
     struct list inbox;
-    h2o_multithread_queue_t *queue; /* for h2o's resolver */
-    h2o_multithread_receiver_t resolver;
 };
 
 /* A one-shot timer, embedded in its owner. */
@@ -58,6 +56,11 @@ void loop_stop(struct loop *l);
 /* One turn that waits at most max_wait_ms for events; loop_run is this in a loop. */
 void loop_turn(struct loop *l, int max_wait_ms);
 
+/* A hook has something to do, as of now: this turn waits for nothing. */
+static inline void loop_again(struct loop *l)
+{
+    l->again = true;
+}
 void loop_add_hook(struct loop *l, struct turn_hook *hook, bool (*on_turn)(struct turn_hook *));
 void loop_post(struct loop *l, struct post *p, void (*on_post)(struct post *));
 

@@ -2,9 +2,11 @@
  * state has one deadline, kept by the one timer. */
 #include "common/redis_link.h"
 #include "common/clock.h"
+#include "common/hash.h"
 #include "common/log.h"
+#include "common/resolve.h"
 
-#include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define CONNECT_DEADLINE_MS 2000
@@ -24,13 +26,13 @@ static uint64_t backoff_ms(unsigned attempt)
         bound *= 2;
     if (bound > BACKOFF_MAX_MS)
         bound = BACKOFF_MAX_MS;
-    return bound / 2 + (uint64_t)random() % (bound / 2 + 1);
+    return bound / 2 + hash_random() % (bound / 2 + 1);
 }
 
 static void close_socket(struct redis_link *link)
 {
     if (link->resolving != NULL) {
-        h2o_hostinfo_getaddr_cancel(link->resolving);
+        resolve_cancel(link->resolving);
         link->resolving = NULL;
     }
     if (link->sock != NULL) {
@@ -64,7 +66,6 @@ void redis_link_drop(struct redis_link *link, const char *reason)
 static void go_up(struct redis_link *link)
 {
     link->state = REDIS_LINK_UP;
-    link->attempt = 0;
     link->failed_once = false;
     link->asked = false;
     timer_start(link->loop, &link->timer, WATCHDOG_MS);
@@ -199,7 +200,9 @@ static void greet(struct redis_link *link)
         link->greeting++;
     }
     redis_link_command(link, (const struct slice[]){SLICE("CLIENT"), SLICE("SETNAME"), SLICE("tidegate")}, 3);
-    link->greeting++;
+    /* a server that still loads its data takes all of the above, but answers this with an error */
+    redis_link_command(link, (const struct slice[]){SLICE("PING")}, 1);
+    link->greeting += 2;
 }
 
 static void on_connected(h2o_socket_t *sock, const char *err)
@@ -214,38 +217,52 @@ static void on_connected(h2o_socket_t *sock, const char *err)
     h2o_socket_read_start(sock, on_readable);
 }
 
-static void on_resolved(h2o_hostinfo_getaddr_req_t *req, const char *err, struct addrinfo *res, void *data)
+/* A name with several addresses gets another one at each attempt. */
+static void connect_to(struct redis_link *link, const struct addrinfo *found)
 {
-    struct redis_link *link = data;
-    link->resolving = NULL;
-    if (err != NULL) {
-        redis_link_drop(link, err);
-        return;
-    }
-    struct addrinfo *chosen = h2o_hostinfo_select_one(res);
-    link->sock = h2o_socket_connect(link->loop->h2o, chosen->ai_addr, chosen->ai_addrlen, on_connected);
-    if (link->sock == NULL) {
+    size_t count = 1;
+    for (const struct addrinfo *a = found->ai_next; a != NULL; a = a->ai_next)
+        count++;
+    for (size_t skip = link->attempt % count; skip > 0; skip--)
+        found = found->ai_next;
+    link->sock = h2o_socket_connect(link->loop->h2o, found->ai_addr, found->ai_addrlen, on_connected);
+    if (link->sock == NULL)
         redis_link_drop(link, "cannot open a socket");
-        return;
-    }
-    link->sock->data = link;
+    else
+        link->sock->data = link;
+}
+
+static void on_resolved(void *arg, const struct addrinfo *found, const char *why)
+{
+    struct redis_link *link = arg;
+    link->resolving = NULL;
+    if (found == NULL)
+        redis_link_drop(link, why);
+    else
+        connect_to(link, found);
 }
 
 static void connect_now(struct redis_link *link)
 {
+    const struct addrinfo numeric = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    const char *host = link->endpoint->host;
+    struct addrinfo *found;
     char port[8];
     snprintf(port, sizeof(port), "%u", link->endpoint->port);
     link->state = REDIS_LINK_CONNECTING;
     timer_start(link->loop, &link->timer, CONNECT_DEADLINE_MS);
-    const char *host = link->endpoint->host;
-    link->resolving = h2o_hostinfo_getaddr(&link->loop->resolver, h2o_iovec_init(host, strlen(host)),
-                                           h2o_iovec_init(port, strlen(port)), AF_UNSPEC, SOCK_STREAM, IPPROTO_TCP,
-                                           AI_ADDRCONFIG | AI_NUMERICSERV, on_resolved, link);
+    if (getaddrinfo(host, port, &numeric, &found) == 0) {
+        connect_to(link, found);
+        freeaddrinfo(found);
+    } else {
+        link->resolving = resolve_start(link->loop, host, link->endpoint->port, on_resolved, link);
+    }
 }
 
 static void watch(struct redis_link *link)
 {
     uint64_t silent = link->loop->now_ms - link->heard_ms;
+    link->attempt = 0; /* now, not when it came up: a server that hangs up at once is not asked without a pause */
     if (link->asked && silent >= SILENCE_MAX_MS) {
         redis_link_drop(link, "silent");
         return;

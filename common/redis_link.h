@@ -41,8 +41,8 @@ struct redis_link {
     struct buf out, in_flight;
     struct timer timer; /* connect deadline, backoff or watchdog, by state */
     struct turn_hook flush;
-    uint64_t heard_ms; /* when bytes last came */
-    void *resolving;   /* h2o's lookup under way, or NULL */
+    uint64_t heard_ms;         /* when bytes last came */
+    struct resolve *resolving; /* the lookup under way, or NULL */
 };
 
 /* *Borrows* endpoint for the link's life. Starts connecting at the next turn. */
