@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#define TOLD_LINGER_MS 1000
+
 static struct target *target_of(struct list *queued)
 {
     return CONTAINER_OF(queued, struct target, queued);
@@ -67,14 +69,18 @@ void bus_want(struct bus *b, struct target *t, bool fresh)
         list_remove(&t->queued); /* it was lingering */
 }
 
-void bus_linger(struct bus *b, struct target *t)
+static void linger(struct bus *b, struct target *t, uint64_t ms)
 {
-    uint64_t linger = b->ctx->cfg->channel_linger;
     list_remove(&t->queued);
     list_push_back(&b->lingering, &t->queued);
-    t->linger_ms = b->ctx->loop->now_ms + linger;
+    t->linger_ms = b->ctx->loop->now_ms + ms;
     if (!timer_is_armed(&b->linger_timer))
-        timer_start(b->ctx->loop, &b->linger_timer, linger);
+        timer_start(b->ctx->loop, &b->linger_timer, ms);
+}
+
+void bus_linger(struct bus *b, struct target *t)
+{
+    linger(b, t, b->ctx->cfg->channel_linger);
 }
 
 /* Channels of one command, gathered. */
@@ -99,6 +105,10 @@ static void let_go_due(struct bus *b, struct bus_node *node, struct batch *batch
             break;
         if (node_of(b, t) != node)
             continue;
+        if (t->told != 0) { /* Redis still counts its connections: forgotten now, they would be counted for ever */
+            linger(b, t, MAX(b->ctx->cfg->channel_linger, TOLD_LINGER_MS));
+            continue;
+        }
         if (t->state != TARGET_WANTED)
             batch_add(batch, t);
         hub_forget(b->hub, t);
@@ -152,14 +162,10 @@ struct meta_read {
     char name[]; /* not a pointer: the target may be let go meanwhile */
 };
 
-static void go_live(struct bus *b, struct target *t)
+static void go_live(struct target *t)
 {
     t->state = TARGET_LIVE;
-    LIST_EACH_SAFE (it, &t->members) {
-        struct conn *c = CONTAINER_OF(it, struct member, of_target)->conn;
-        if (c->members->target == t) /* the user's own target stands first */
-            conn_ready(c);
-    }
+    conn_ready_all(t);
 }
 
 static void learn(struct bus *b, struct target *t, struct slice meta)
@@ -186,14 +192,16 @@ static void on_meta(void *arg, const redisReply *reply)
     free(read);
     if (reply == NULL || t == NULL || t->state != TARGET_SUBSCRIBED)
         return; /* the link broke: all is read anew when it is back */
-    if (reply->type == REDIS_REPLY_ERROR) {
-        log_error("meta_refused", LOG_S("reply", reply->str));
+    if (reply->type == REDIS_REPLY_ERROR)
+        log_error("meta_refused", LOG_SL("target", hub_name(t)), LOG_S("reply", reply->str));
+    /* another kind of key under that name is this target's trouble; anything else is the server's */
+    if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE", strlen("WRONGTYPE")) != 0) {
         redis_link_drop(&node_of(b, t)->commands.link, "a meta could not be read");
         return;
     }
     if (reply->type == REDIS_REPLY_STRING)
         learn(b, t, slice_make(reply->str, reply->len));
-    go_live(b, t);
+    go_live(t);
 }
 
 static void read_meta(struct bus *b, struct target *t)
@@ -305,6 +313,7 @@ static void on_commands_down(struct redis_commands *rc, const char *reason)
 static void on_commands_up(struct redis_commands *rc)
 {
     struct bus_node *n = rc->owner;
+    census_on_up(n->bus->census);
     MAP_EACH (node, &n->bus->hub->targets) {
         struct target *t = CONTAINER_OF(node, struct target, node);
         if (node_of(n->bus, t) == n && t->state == TARGET_SUBSCRIBED)

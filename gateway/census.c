@@ -7,7 +7,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define PRESENCE_TTL_S      "86400" /* of a user's hash after its last change: what a killed worker left goes in the end */
+#define PRESENCE_TTL_S                                                                                                 \
+    "2592000" /* of a user's hash after its last change: what a killed worker left goes in the end                     \
+               */
 #define KEY_SIZE            96
 #define USER_CHANGES_PER_GO 5000 /* the rest a second later */
 
@@ -65,6 +67,7 @@ static void settle(struct census *cs, struct target *t, const redisReply *hash, 
             elsewhere += n;
     }
     t->elsewhere = (uint32_t)MIN(elsewhere, UINT32_MAX);
+    t->elsewhere_ms = (uint32_t)cs->ctx->loop->now_ms;
     if (!after_write)
         return;
     uint64_t cap = (uint64_t)cs->ctx->cfg->max_connections_per_user, total = elsewhere + t->member_count;
@@ -74,38 +77,90 @@ static void settle(struct census *cs, struct target *t, const redisReply *hash, 
         close_newest(t, MIN(total - cap, added));
 }
 
-static void on_user(void *arg, const redisReply *reply)
+static struct user_read *read_of(struct census *cs, const struct target *t, bool after_write)
 {
-    struct user_read *read = arg;
-    struct target *t = hub_find(read->census->hub, slice_make(read->name, read->name_n));
-    if (t != NULL && reply != NULL && reply->type == REDIS_REPLY_ARRAY)
-        settle(read->census, t, reply, read->after_write);
-    free(read);
-}
-
-static void read_user(struct census *cs, struct target *t, bool after_write)
-{
-    char key[TARGET_NAME_SIZE];
     struct user_read *read = xmalloc(sizeof(*read) + t->name_n);
     read->census = cs;
     read->after_write = after_write;
     read->name_n = t->name_n;
     memcpy(read->name, t->name, t->name_n);
+    return read;
+}
+
+/* The target, if it still is; frees what found it. */
+static struct target *target_read(struct user_read *read)
+{
+    struct target *t = hub_find(read->census->hub, slice_make(read->name, read->name_n));
+    free(read);
+    return t;
+}
+
+static void on_user(void *arg, const redisReply *reply)
+{
+    struct census *cs = ((struct user_read *)arg)->census;
+    bool after_write = ((struct user_read *)arg)->after_write;
+    struct target *t = target_read(arg);
+    if (t == NULL)
+        return;
+    t->asking = false;
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY)
+        return;
+    settle(cs, t, reply, after_write);
+    if (t->state == TARGET_LIVE)
+        conn_ready_all(t);
+}
+
+static void read_user(struct census *cs, struct target *t, bool after_write)
+{
+    char key[TARGET_NAME_SIZE];
+    struct user_read *read = read_of(cs, t, after_write);
     struct slice argv[] = {SLICE("HGETALL"), target_name(TARGET_PRESENCE, t->bucket, hub_name(t), key)};
-    if (redis_commands_send(cs->redis_of(cs->redis_arg, t->bucket), argv, 2, on_user, read) != 0)
+    t->asking = redis_commands_send(cs->redis_of(cs->redis_arg, t->bucket), argv, 2, on_user, read) == 0;
+    if (!t->asking)
         free(read);
 }
 
 void census_ask(struct census *cs, struct target *t)
 {
-    if (is_capped(cs) && hub_is_user(t))
+    if (is_capped(cs) && hub_is_user(t) && !t->asking)
         read_user(cs, t, false);
 }
 
+/* ---- telling ---- */
+
 void census_changed(struct census *cs, struct target *t)
 {
-    if (is_capped(cs) && hub_is_user(t) && list_empty(&t->changed))
+    if (!is_capped(cs) || !hub_is_user(t))
+        return;
+    if (t->member_count == 0 && t->told == 0)
+        list_remove(&t->changed);
+    else if (list_empty(&t->changed))
         list_push_back(&cs->changed, &t->changed);
+}
+
+void census_on_up(struct census *cs)
+{
+    MAP_EACH (node, &cs->hub->targets)
+        census_changed(cs, CONTAINER_OF(node, struct target, node));
+}
+
+static void on_told_none(void *arg, const redisReply *reply)
+{
+    struct census *cs = ((struct user_read *)arg)->census;
+    struct target *t = target_read(arg);
+    if (t == NULL || t->member_count > 0)
+        return;
+    if (reply != NULL && reply->type == REDIS_REPLY_INTEGER)
+        t->told = 0;
+    else
+        census_changed(cs, t);
+}
+
+static void write_none(struct census *cs, struct target *t, struct redis_commands *redis, struct slice key)
+{
+    struct user_read *read = read_of(cs, t, true);
+    if (redis_commands_send(redis, (struct slice[]){SLICE("HDEL"), key, slice_of(cs->id)}, 3, on_told_none, read) != 0)
+        on_told_none(read, NULL);
 }
 
 static void write_user(struct census *cs, struct target *t)
@@ -114,9 +169,10 @@ static void write_user(struct census *cs, struct target *t)
     struct redis_commands *redis = cs->redis_of(cs->redis_arg, t->bucket);
     struct slice k = target_name(TARGET_PRESENCE, t->bucket, hub_name(t), key);
     if (t->member_count == 0) {
-        redis_commands_send(redis, (struct slice[]){SLICE("HDEL"), k, slice_of(cs->id)}, 3, NULL, NULL);
+        write_none(cs, t, redis, k);
         return;
     }
+    t->told = t->member_count;
     snprintf(count, sizeof(count), "%u", t->member_count);
     redis_commands_send(redis, (struct slice[]){SLICE("HSET"), k, slice_of(cs->id), slice_of(count)}, 4, NULL, NULL);
     redis_commands_send(redis, (struct slice[]){SLICE("EXPIRE"), k, SLICE(PRESENCE_TTL_S)}, 3, NULL, NULL);
@@ -125,8 +181,15 @@ static void write_user(struct census *cs, struct target *t)
 
 static void write_changed_users(struct census *cs)
 {
+    struct list now; /* what cannot be written is put back for later */
+    list_init(&now);
     for (int n = 0; n < USER_CHANGES_PER_GO && !list_empty(&cs->changed); n++) {
-        struct target *t = CONTAINER_OF(cs->changed.next, struct target, changed);
+        struct list *first = cs->changed.next;
+        list_remove(first);
+        list_push_back(&now, first);
+    }
+    while (!list_empty(&now)) {
+        struct target *t = CONTAINER_OF(now.next, struct target, changed);
         list_remove(&t->changed);
         write_user(cs, t);
     }
@@ -243,6 +306,13 @@ static size_t mget_of(const struct census *cs, const char *kind, struct slice id
     return n;
 }
 
+/* Of the form that gateways give themselves; something else in the set is passed over. */
+static bool is_id(const redisReply *member)
+{
+    return member->type == REDIS_REPLY_STRING && member->len > 0 && member->len < sizeof(((struct census *)0)->id) &&
+           memchr(member->str, ' ', member->len) == NULL;
+}
+
 static void on_workers(void *arg, const redisReply *reply)
 {
     struct census *cs = arg;
@@ -251,10 +321,12 @@ static void on_workers(void *arg, const redisReply *reply)
         return;
     struct leases_read *read = xcalloc(1, sizeof(*read));
     read->census = cs;
-    read->count = reply->elements;
     for (size_t i = 0; i < reply->elements; i++) {
+        if (!is_id(reply->element[i]))
+            continue;
         buf_append(&read->ids, slice_make(reply->element[i]->str, reply->element[i]->len));
         buf_byte(&read->ids, ' ');
+        read->count++;
     }
     struct buf keys = {0};
     struct slice *argv = xmalloc((read->count + 1) * sizeof(*argv));

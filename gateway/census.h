@@ -45,7 +45,10 @@ void census_release(struct census *cs);
 void census_leave(struct census *cs);
 /* The user's connections on this worker have become more or fewer. */
 void census_changed(struct census *cs, struct target *t);
-/* Reads the user's connections elsewhere into t->elsewhere; answers before any command sent to the bus later. */
+/* A node is there (again): what was told it may be lost, so all is told anew. */
+void census_on_up(struct census *cs);
+/* Reads the user's connections elsewhere into t->elsewhere; answers before any command sent to the bus later. Those
+ * that wait for it are ready then. */
 void census_ask(struct census *cs, struct target *t);
 
 /* MGET of the names of every live worker whose id begins so, whose keys lie in the empty keys: fills argv, returns

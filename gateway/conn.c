@@ -1,6 +1,7 @@
 /* The states of a connection: joining → open → closing → dead. */
 #include "gateway/conn.h"
 #include "common/clock.h"
+#include "common/hash.h"
 #include "common/log.h"
 #include "common/target.h"
 
@@ -44,8 +45,10 @@ static void watch_later(struct conn *c)
 
 void conn_mark_dirty(struct conn *c)
 {
-    if (c->state != CONN_DEAD)
-        roster_mark_dirty(c->home->roster, &c->place);
+    if (c->state == CONN_DEAD)
+        return;
+    roster_mark_dirty(c->home->roster, &c->place);
+    loop_again(c->home->ctx->loop);
 }
 
 struct conn *conn_new(struct conn_home *home, const struct dialect *d, const struct conn_identity *who,
@@ -87,16 +90,26 @@ void conn_ready(struct conn *c)
 {
     if (c->state != CONN_JOINING)
         return;
-    if (c->members != NULL && hub_is_over(c->home->hub, c->members->target)) {
+    enum hub_room room = c->members != NULL ? hub_room_of(c->home->hub, c->members->target) : HUB_ROOM;
+    if (room == HUB_OVER)
         conn_close(c, CLOSE_USER_LIMIT);
+    if (room != HUB_ROOM)
         return;
-    }
     c->state = CONN_OPEN;
     beat_later(c);
     watch_later(c);
     if (c->dialect->hello != NULL)
         conn_send_owned(c, c->dialect->hello(&(struct welcome){.user_json = slice_of(c->user_json)}));
     c->transport->ops->start(c->transport); /* not before: what the client said first is answered behind the hello */
+}
+
+void conn_ready_all(struct target *t)
+{
+    LIST_EACH_SAFE (it, &t->members) {
+        struct conn *c = CONTAINER_OF(it, struct member, of_target)->conn;
+        if (c->members->target == t) /* the user's own target stands first */
+            conn_ready(c);
+    }
 }
 
 void conn_send(struct conn *c, struct frame *f)
@@ -152,7 +165,8 @@ static struct slice reason_text(enum close_reason why, char text[WS_REASON_MAX])
 {
     if (why != CLOSE_DRAIN)
         return slice_of(close_rows[why].reason);
-    int n = snprintf(text, WS_REASON_MAX, "%s retry=%ld", close_rows[why].reason, random() % RETRY_SPREAD_MS);
+    int n =
+        snprintf(text, WS_REASON_MAX, "%s retry=%ld", close_rows[why].reason, (long)(hash_random() % RETRY_SPREAD_MS));
     return slice_make(text, (size_t)n);
 }
 

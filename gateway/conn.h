@@ -56,8 +56,10 @@ struct conn *conn_new(struct conn_home *home, const struct dialect *d, const str
                       struct transport *transport);
 /* Makes it a member of the user's target and of everybody's. Once the user's channel is subscribed it is ready. */
 void conn_join_user(struct conn *c, struct slice user);
-/* All is subscribed: says hello. */
+/* All is subscribed: says hello, and only then listens to the client. A user with too many connections is refused. */
 void conn_ready(struct conn *c);
+/* conn_ready for all connections of a user's live target that are still joining. */
+void conn_ready_all(struct target *t);
 /* Queues a frame (*keeps a ref*), to be written after this turn. A connection that does not read is closed. Ignored
  * unless joining or open. */
 void conn_send(struct conn *c, struct frame *f);

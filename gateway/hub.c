@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#define HUB_COUNT_GOOD_MS 1000
+
 void hub_init(struct hub *h, struct context *ctx, const struct hub_watcher *watcher)
 {
     *h = (struct hub){.ctx = ctx, .watcher = *watcher};
@@ -94,10 +96,17 @@ void hub_leave_all(struct hub *h, struct member **memberships)
     }
 }
 
-bool hub_is_over(const struct hub *h, const struct target *t)
+/* Counts of other workers are a second old at best, so one of that age is good enough; an older one refuses nobody. */
+enum hub_room hub_room_of(struct hub *h, struct target *t)
 {
     uint64_t cap = (uint64_t)h->ctx->cfg->max_connections_per_user;
-    return cap > 0 && hub_is_user(t) && (uint64_t)t->member_count + t->elsewhere > cap;
+    if (cap == 0 || !hub_is_user(t) || (uint64_t)t->member_count + t->elsewhere <= cap)
+        return HUB_ROOM;
+    uint32_t age_ms = (uint32_t)h->ctx->loop->now_ms - t->elsewhere_ms;
+    if (t->member_count > cap || age_ms <= HUB_COUNT_GOOD_MS)
+        return HUB_OVER;
+    h->watcher.on_doubt(h->watcher.arg, t);
+    return HUB_DOUBTFUL;
 }
 
 static struct seen *seen_of(struct target *t, uint64_t part)

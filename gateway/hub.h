@@ -36,11 +36,14 @@ struct target {
     struct seen *seen;    /* owned; seen_count entries, most recent last */
     struct limit_rate rate;
     uint32_t member_count;
-    uint32_t settled;   /* member_count when the census last compared it with the cap */
-    uint32_t elsewhere; /* the user's connections on other workers, as far as is known */
+    uint32_t settled;      /* member_count when the census last compared it with the cap */
+    uint32_t told;         /* the count that Redis may hold for this worker; 0: none */
+    uint32_t elsewhere;    /* the user's connections on other workers, as they were at elsewhere_ms */
+    uint32_t elsewhere_ms; /* the loop's clock, its low bits */
     uint16_t bucket;
     uint8_t seen_count;
     uint8_t state; /* enum target_state */
+    bool asking;   /* elsewhere is being read */
     uint16_t name_n;
     char name[];
 };
@@ -59,6 +62,8 @@ struct hub_watcher {
     void (*on_occupied)(void *arg, struct target *t, bool fresh);
     void (*on_vacant)(void *arg, struct target *t);
     void (*on_count)(void *arg, struct target *t);
+    /* The user seems to have too many connections, by a count of those elsewhere that is old. */
+    void (*on_doubt)(void *arg, struct target *t);
 };
 
 struct hub {
@@ -75,8 +80,10 @@ void hub_release(struct hub *h);
  * name must be valid (target.h). */
 struct target *hub_join(struct hub *h, struct conn *c, struct member **memberships, struct slice name);
 void hub_leave_all(struct hub *h, struct member **memberships);
-/* True when the user has more connections than MAX_CONNECTIONS_PER_USER, over all gateways. */
-bool hub_is_over(const struct hub *h, const struct target *t);
+/* Whether the user has more connections than MAX_CONNECTIONS_PER_USER, over all gateways. DOUBTFUL: those elsewhere are
+ * being counted anew; conn_ready is called again then. */
+enum hub_room { HUB_ROOM, HUB_OVER, HUB_DOUBTFUL };
+enum hub_room hub_room_of(struct hub *h, struct target *t);
 struct target *hub_find(struct hub *h, struct slice name);
 /* Forgets a target without members. */
 void hub_forget(struct hub *h, struct target *t);

@@ -75,6 +75,7 @@ struct user_count {
 
 struct users {
     struct map by_name;
+    const char *only; /* see struct names_read */
 };
 
 static void add_user(struct users *u, struct slice name, uint64_t connections)
@@ -124,6 +125,7 @@ struct names_read {
     struct http_pending *pending;
     const char *type;
     write_body write;
+    char *only; /* owned: the one user whose connections the asker may see, as a JSON string; NULL: all */
 };
 
 /* Distinct users, as far as they are named; a map that is cut at STATUS_USERS_MAX counts the others per worker. */
@@ -143,6 +145,8 @@ static void status_body(const struct worker *w, const struct users *u, struct bu
     const char *comma = "";
     MAP_EACH (node, &u->by_name) {
         const struct user_count *user = CONTAINER_OF(node, struct user_count, node);
+        if (u->only != NULL && strcmp(user->name, u->only) != 0)
+            continue;
         if (left-- == 0)
             break;
         buf_printf(b, "%s%s:%" PRIu64, comma, user->name, user->connections);
@@ -169,12 +173,13 @@ static void answer(struct names_read *read, const struct users *u)
         http_reply(req, 200, read->type, buf_slice(&b));
     }
     buf_release(&b);
+    free(read->only);
     free(read);
 }
 
 static void on_names(void *arg, const redisReply *reply)
 {
-    struct users u;
+    struct users u = {.only = ((struct names_read *)arg)->only};
     map_init(&u.by_name);
     if (reply != NULL && reply->type == REDIS_REPLY_ARRAY)
         for (size_t i = 0; i < reply->elements; i++)
@@ -184,11 +189,13 @@ static void on_names(void *arg, const redisReply *reply)
     users_release(&u);
 }
 
-/* Of the workers whose id begins so. */
-static void read_names(struct worker *w, h2o_req_t *req, struct slice prefix, const char *type, write_body write)
+/* Of the workers whose id begins so. *Takes* only. */
+static void read_names(struct worker *w, h2o_req_t *req, struct slice prefix, const char *type, write_body write,
+                       char *only)
 {
     struct names_read *read = xmalloc(sizeof(*read));
-    *read = (struct names_read){.worker = w, .pending = http_pending_new(req), .type = type, .write = write};
+    *read =
+        (struct names_read){.worker = w, .pending = http_pending_new(req), .type = type, .write = write, .only = only};
     struct buf keys = {0};
     struct slice *argv = xmalloc(CENSUS_WORKERS_MAX * sizeof(*argv));
     size_t n = census_names_mget(&w->census, prefix, &keys, argv, CENSUS_WORKERS_MAX);
@@ -198,25 +205,48 @@ static void read_names(struct worker *w, h2o_req_t *req, struct slice prefix, co
     buf_release(&keys);
 }
 
-static bool is_allowed(struct worker *w, h2o_req_t *req)
+/* A user's token opens what API_AUTH=user leaves to users; *only (owned) is that user then. */
+static bool is_user(struct worker *w, h2o_req_t *req, char **only)
 {
+    const struct auth_sources from = {.authorization = http_header(req, "authorization")};
+    struct auth_verdict verdict;
+    auth_check(&w->auth, &from, clock_wall_ms() / 1000, &verdict);
+    if (verdict.ok) {
+        struct buf name = {0};
+        json_write_string(&name, buf_slice(&verdict.claims.user));
+        *only = slice_dup(buf_slice(&name));
+        buf_release(&name);
+    }
+    jwt_claims_release(&verdict.claims);
+    return verdict.ok;
+}
+
+static bool is_allowed(struct worker *w, h2o_req_t *req, char **only)
+{
+    *only = NULL;
     if (w->cfg->api_auth == API_AUTH_OPEN || auth_is_server(&w->auth, http_header(req, "authorization")))
         return true;
+    if (w->cfg->api_auth == API_AUTH_USER && is_user(w, req, only))
+        return true;
     http_add_header(req, "www-authenticate", SLICE("Bearer"));
-    http_reply_error(req, 401, "credential_required", "This endpoint needs the server credential, API_TOKEN");
+    http_reply_error(req, 401, "credential_required",
+                     w->cfg->api_auth == API_AUTH_USER ? "This endpoint needs a user's token, or API_TOKEN"
+                                                       : "This endpoint needs the server credential, API_TOKEN");
     return false;
 }
 
 void stats_on_status(struct http_server *s, h2o_req_t *req)
 {
-    if (is_allowed(s->conf.app, req))
-        read_names(s->conf.app, req, SLICE(""), JSON_TYPE, status_body);
+    char *only;
+    if (is_allowed(s->conf.app, req, &only))
+        read_names(s->conf.app, req, SLICE(""), JSON_TYPE, status_body, only);
 }
 
 void stats_on_stats(struct http_server *s, h2o_req_t *req)
 {
-    if (is_allowed(s->conf.app, req))
-        read_names(s->conf.app, req, SLICE(""), JSON_TYPE, stats_body);
+    char *only;
+    if (is_allowed(s->conf.app, req, &only))
+        read_names(s->conf.app, req, SLICE(""), JSON_TYPE, stats_body, only);
 }
 
 /* ---- /metrics ---- */
@@ -251,7 +281,7 @@ void stats_on_metrics(struct http_server *s, h2o_req_t *req)
 {
     struct worker *w = s->conf.app;
     if (w->cfg->metrics_per_user) {
-        read_names(w, req, slice_of(w->gateway->id), METRICS_CONTENT_TYPE, metrics_body);
+        read_names(w, req, slice_of(w->gateway->id), METRICS_CONTENT_TYPE, metrics_body, NULL);
         return;
     }
     struct buf b = {0};

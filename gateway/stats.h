@@ -8,7 +8,7 @@
 #define STATS_USER_METRIC "websocket_connections_by_user"
 
 void stats_on_health(struct http_server *s, h2o_req_t *req);
-/* Both need what API_AUTH says. */
+/* Both need what API_AUTH says; a user sees of connections by user only the own ones. */
 void stats_on_status(struct http_server *s, h2o_req_t *req);
 void stats_on_stats(struct http_server *s, h2o_req_t *req);
 void stats_on_metrics(struct http_server *s, h2o_req_t *req);

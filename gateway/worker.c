@@ -156,6 +156,11 @@ static void on_count(void *arg, struct target *t)
     census_changed(&((struct worker *)arg)->census, t);
 }
 
+static void on_doubt(void *arg, struct target *t)
+{
+    census_ask(&((struct worker *)arg)->census, t);
+}
+
 /* This worker's share of the descriptors that the process may hold. */
 static size_t socket_share(const struct worker *w)
 {
@@ -194,8 +199,10 @@ int worker_init(struct worker *w, struct gateway *g, unsigned index, const struc
     w->ctx = (struct context){
         .loop = &w->loop, .cfg = g->cfg, .metrics = w->metrics, .addresses = &g->addresses, .seats = &g->seats};
     roster_init(&w->roster);
-    hub_init(&w->hub, &w->ctx,
-             &(struct hub_watcher){.arg = w, .on_occupied = on_occupied, .on_vacant = on_vacant, .on_count = on_count});
+    hub_init(
+        &w->hub, &w->ctx,
+        &(struct hub_watcher){
+            .arg = w, .on_occupied = on_occupied, .on_vacant = on_vacant, .on_count = on_count, .on_doubt = on_doubt});
     w->home = (struct conn_home){.ctx = &w->ctx, .hub = &w->hub, .roster = &w->roster};
     fanout_init(&w->fanout, &w->ctx);
     loop_add_hook(&w->loop, &w->turn, on_turn);

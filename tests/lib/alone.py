@@ -1,4 +1,4 @@
-"""One gateway and its Redis, without Kafka and routers: for tests of what a gateway does by itself."""
+"""Gateways and their Redis, without Kafka and routers: for tests of what gateways do by themselves."""
 
 import json
 import signal
@@ -22,16 +22,19 @@ def event(number=1, size=300, target="g", key=None):
 
 
 class Alone:
-    """Use it in a `with`: it starts both, and judges how the gateway ended."""
+    """Use it in a `with`: it starts all, and judges how they ended. Most tests need one gateway, the first."""
 
-    def __init__(self, folder, build, **gateway):
+    def __init__(self, folder, build, count=1, **gateway):
         self.redis = Redis(folder)
-        self.gateway = Gateway(build, folder, "gateway", {"JWT_SECRET_KEY": SECRET, "REDIS_URL": self.redis.url,
-                                                          "DRAIN_SECONDS": "0", "WORKERS": "1", **gateway})
+        self.gateways = [Gateway(build, folder, f"gateway-{i + 1}",
+                                 {"JWT_SECRET_KEY": SECRET, "REDIS_URL": self.redis.url, "DRAIN_SECONDS": "0",
+                                  "WORKERS": "1", **gateway}) for i in range(count)]
+        self.gateway = self.gateways[0]
 
     def start(self):
         self.redis.start()
-        self.gateway.start()
+        for gateway in self.gateways:
+            gateway.start()
         return self
 
     def __enter__(self):
@@ -39,7 +42,8 @@ class Alone:
 
     def __exit__(self, kind, fault, trace):
         if fault is not None:
-            print(self.gateway.proc.tail())
+            for gateway in self.gateways:
+                print(gateway.proc.tail())
         wrong = self.stop()
         assert fault is not None or not wrong, wrong
 
@@ -50,16 +54,16 @@ class Alone:
     def path(self, user="u", **claims):
         return f"/ws?token={jwt.user(SECRET, user, **claims)}"
 
-    def connect(self, user="u", **more):
+    def connect(self, user="u", gateway=0, **more):
         """A socket that was told hello."""
-        client = RawSocket(self.port, self.path(user), **more)
+        client = RawSocket(self.gateways[gateway].port, self.path(user), **more)
         hello = client.recv_json()
         assert hello and hello["type"] == "connected", hello
         return client
 
-    def close_code(self, user="u"):
+    def close_code(self, user="u", gateway=0):
         """The code with which a new connection is closed before hello, None if it was welcome."""
-        client = RawSocket(self.port, self.path(user))
+        client = RawSocket(self.gateways[gateway].port, self.path(user))
         opcode, payload = client.recv()
         client.close()
         return int.from_bytes(payload[:2], "big") if opcode == CLOSE else None
@@ -74,8 +78,9 @@ class Alone:
         client.close()
 
     def stop(self):
-        """Ends both; returns what was wrong, as sentences."""
+        """Ends all; returns what was wrong, as sentences."""
         self.redis.proc.signal(signal.SIGCONT)
-        self.gateway.stop(40)
+        for gateway in self.gateways:
+            gateway.stop(40)
         self.redis.stop()
-        return self.gateway.faults()
+        return [fault for gateway in self.gateways for fault in gateway.faults()]
