@@ -152,6 +152,26 @@ static enum jwt_result check_signature(const struct jwt_policy *p, cjose_jws_t *
     return cjose_jws_verify(jws, p->key, &err) ? JWT_OK : JWT_SIGNATURE;
 }
 
+/* Base64url without padding, RFC 7515 section 2; cjose asserts that others have seen to that. */
+static bool is_base64url(struct slice part)
+{
+    for (size_t i = 0; i < part.n; i++) {
+        char c = part.p[i];
+        bool digit = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+        if (!digit)
+            return false;
+    }
+    return part.n > 0 && part.n % 4 != 1;
+}
+
+/* RFC 7515 section 7.1: header, claims, signature, which is empty where alg is none. */
+static bool is_compact(struct slice token)
+{
+    struct slice header = slice_cut(&token, '.'), claims = slice_cut(&token, '.'), signature = token;
+    return is_base64url(header) && is_base64url(claims) && signature.p != NULL &&
+           (signature.n == 0 || is_base64url(signature));
+}
+
 enum jwt_result jwt_verify(const struct jwt_policy *p, struct slice token, uint64_t now_s, struct jwt_claims *claims)
 {
     cjose_err err;
@@ -159,6 +179,8 @@ enum jwt_result jwt_verify(const struct jwt_policy *p, struct slice token, uint6
     size_t n;
     if (token.n == 0)
         return JWT_MISSING;
+    if (!is_compact(token))
+        return JWT_MALFORMED;
     cjose_jws_t *jws = cjose_jws_import(token.p, token.n, &err);
     if (jws == NULL)
         return JWT_MALFORMED;

@@ -45,6 +45,9 @@ def bad_tokens():
         "user is too long": jwt.token(SECRET, {"sub": "x" * 300}),
         "claims are no object": jwt.token(SECRET, ["sub"]),
         "not base64": f"{head}.!!!!.{signature}",
+        "padding in the header": f"A=AA.{body}.{signature}",
+        "padding in the claims": f"{head}.A=AA.{signature}",
+        "padding in the signature": f"{head}.{body}.A=AA",
         "long": "x" * 8000,
     }
 

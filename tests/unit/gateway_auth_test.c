@@ -149,7 +149,10 @@ static void signatures(void **state)
     char *dot = memrchr(t.p, '.', t.n);
     assert_int_equal(check(&cfg, slice_make(t.p, (size_t)(dot - t.p) + 1), (struct slice){NULL, 0}).ok, false);
     buf_release(&t);
-    const char *malformed[] = {"x", "..", "a.b", "a.b.c.d", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOjF9"};
+    const char *malformed[] = {"x", "..", "a.b", "a.b.c.d", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOjF9",
+                               /* padding, which the token library would abort the process over */
+                               "A=AA.e30.AAAA", "e30=.e30.AAAA", "e30.A=AA.AAAA", "e30.e30.A=AA", "e30.e30.AAAAA",
+                               "e3+0.e30.AAAA", "e30.e30 .AAAA"};
     for (size_t i = 0; i < ARRAY_LEN(malformed); i++)
         assert_int_equal(check(&cfg, slice_of(malformed[i]), (struct slice){NULL, 0}).token, JWT_MALFORMED);
     assert_int_equal(check(&cfg, SLICE(""), (struct slice){NULL, 0}).token, JWT_MISSING);
