@@ -32,6 +32,16 @@ int endpoint_percent_decode(struct slice s, char *dst)
     return (int)n;
 }
 
+bool endpoint_query(struct slice query, struct slice name, struct slice *value)
+{
+    while (query.n > 0) {
+        *value = slice_cut(&query, '&');
+        if (slice_eq(slice_cut(value, '='), name))
+            return true;
+    }
+    return false;
+}
+
 /* Returns owned, or NULL when an escape is malformed or hides a NUL. */
 static char *decoded(struct slice s)
 {
@@ -96,6 +106,11 @@ static int parse_host_port(struct slice s, struct endpoint *out, const char **wh
         *why = "the host is missing";
         return -1;
     }
+    for (size_t i = 0; i < host.n; i++)
+        if ((unsigned char)host.p[i] <= ' ' || host.p[i] == 0x7f) {
+            *why = "the host holds a blank or a control character";
+            return -1;
+        }
     out->host = slice_dup(host);
     return 0;
 }

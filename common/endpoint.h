@@ -20,6 +20,11 @@ void endpoint_release(struct endpoint *e);
 /* "host:port" for logs, never a credential; returns owned. */
 char *endpoint_label(const struct endpoint *e);
 
+/* The value, still encoded, of the first parameter of that name in a query (without its '?'); false: absent. One
+ * without
+ * '=' has an empty value. */
+bool endpoint_query(struct slice query, struct slice name, struct slice *value);
+
 /* Decodes %XX into dst (at least s.n bytes), which may be s itself: the length, or -1 when an escape is malformed. */
 int endpoint_percent_decode(struct slice s, char *dst);
 

@@ -35,18 +35,13 @@ struct slice http_query(h2o_req_t *req, const char *name, bool *bad)
 {
     if (req->query_at == SIZE_MAX)
         return (struct slice){NULL, 0};
-    struct slice rest = slice_make(req->path.base + req->query_at + 1, req->path.len - req->query_at - 1);
-    while (rest.n > 0) {
-        struct slice value = slice_cut(&rest, '&');
-        struct slice key = slice_cut(&value, '=');
-        if (!slice_eq(key, slice_of(name)))
-            continue;
-        value = http_decode(req, value);
-        if (value.p == NULL && bad != NULL)
-            *bad = true;
-        return value;
-    }
-    return (struct slice){NULL, 0};
+    struct slice value, query = slice_make(req->path.base + req->query_at + 1, req->path.len - req->query_at - 1);
+    if (!endpoint_query(query, slice_of(name), &value))
+        return (struct slice){NULL, 0};
+    value = http_decode(req, value);
+    if (value.p == NULL && bad != NULL)
+        *bad = true;
+    return value;
 }
 
 struct slice http_header(const h2o_req_t *req, const char *name)

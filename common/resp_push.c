@@ -3,6 +3,7 @@
 
 #define ELEMENTS_MAX 4
 #define BULK_MAX     (512u << 20) /* the server's own limit, proto-max-bulk-len */
+#define LINE_MAX     1024         /* a length, a number, or the text of an error */
 
 struct cursor {
     struct slice rest;
@@ -10,9 +11,9 @@ struct cursor {
 
 static enum resp_result read_line(struct cursor *c, struct slice *line)
 {
-    const char *end = c->rest.n > 0 ? memchr(c->rest.p, '\r', c->rest.n) : NULL;
+    const char *end = c->rest.n > 0 ? memchr(c->rest.p, '\r', MIN(c->rest.n, LINE_MAX + 1)) : NULL;
     if (end == NULL)
-        return c->rest.n > 1024 ? RESP_BAD : RESP_MORE;
+        return c->rest.n > LINE_MAX ? RESP_BAD : RESP_MORE;
     size_t n = (size_t)(end - c->rest.p);
     if (n + 1 >= c->rest.n)
         return RESP_MORE;

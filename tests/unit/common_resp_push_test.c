@@ -76,6 +76,13 @@ static void a_line_without_an_end_is_refused(void **state)
     text[0] = '*';
     assert_int_equal(resp_push_read(slice_make(text, 100), &p), RESP_MORE);
     assert_int_equal(resp_push_read(slice_make(text, sizeof(text)), &p), RESP_BAD);
+    memcpy(text + sizeof(text) - 2, "\r\n", 2); /* nor does an end that comes so late help */
+    assert_int_equal(resp_push_read(slice_make(text, sizeof(text)), &p), RESP_BAD);
+    text[0] = '+';
+    memcpy(text + 1024, "\r\n", 2);
+    assert_int_equal(resp_push_read(slice_make(text, 1026), &p), RESP_OK);
+    memcpy(text + 1024, "1\r\n", 3);
+    assert_int_equal(resp_push_read(slice_make(text, 1027), &p), RESP_BAD);
 }
 
 int main(void)
