@@ -112,17 +112,18 @@ void conn_ready_all(struct target *t)
     }
 }
 
-void conn_send(struct conn *c, struct frame *f)
+bool conn_send(struct conn *c, struct frame *f)
 {
     if (c->state > CONN_OPEN)
-        return;
+        return false;
     if (outbox_push(&c->outbox, f, MAX(c->home->ctx->cfg->outbox_bytes, c->dialect->outbox_min)) == OUTBOX_FULL) {
         counter_add(&c->home->ctx->metrics->send_failures, 1);
         outbox_drop_waiting(&c->outbox);
         conn_close(c, CLOSE_SLOW);
-        return;
+        return false;
     }
     conn_mark_dirty(c);
+    return true;
 }
 
 void conn_send_owned(struct conn *c, struct frame *f)

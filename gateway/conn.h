@@ -60,9 +60,9 @@ void conn_join_user(struct conn *c, struct slice user);
 void conn_ready(struct conn *c);
 /* conn_ready for all connections of a user's live target that are still joining. */
 void conn_ready_all(struct target *t);
-/* Queues a frame (*keeps a ref*), to be written after this turn. A connection that does not read is closed. Ignored
- * unless joining or open. */
-void conn_send(struct conn *c, struct frame *f);
+/* Queues a frame (*keeps a ref*), to be written after this turn: true. False, and nothing queued, unless joining or
+ * open; or when it does not read, and then it is closed. */
+bool conn_send(struct conn *c, struct frame *f);
 /* The same for a frame made for this one connection: *takes* it. NULL is ignored. */
 void conn_send_owned(struct conn *c, struct frame *f);
 /* Says goodbye with the reason's code and ends when the client answered or CLOSE_GRACE_MS are over. Idempotent. */

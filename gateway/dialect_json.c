@@ -16,17 +16,21 @@ static struct frame *hello(const struct welcome *w)
     return frame_finish(&b, WS_OP_TEXT);
 }
 
-/* The members of an object's text, without its braces. */
-static struct slice inside(struct slice object)
+/* The members of an object's text, without its braces; false when it is no object, in spite of what its flag says. */
+static bool inside(const struct envelope *e, struct slice *members)
 {
-    object = slice_trim(object);
-    return slice_trim(slice_make(object.p + 1, object.n - 2));
+    struct slice object = slice_trim(e->payload);
+    if (!(e->flags & ENVELOPE_MEMBERS) || e->kind != ENVELOPE_JSON || object.n < 2 || object.p[0] != '{' ||
+        object.p[object.n - 1] != '}')
+        return false;
+    *members = slice_trim(slice_make(object.p + 1, object.n - 2));
+    return true;
 }
 
 static void append_payload(struct buf *b, const struct envelope *e)
 {
-    if (e->flags & ENVELOPE_MEMBERS) {
-        struct slice members = inside(e->payload);
+    struct slice members;
+    if (inside(e, &members)) {
         if (members.n > 0)
             buf_byte(b, ',');
         buf_append(b, members);

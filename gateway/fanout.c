@@ -24,8 +24,7 @@ static size_t queue_to_members(struct target *t, const struct envelope *e, uint6
         }
         if (frames[d->id] == NULL)
             continue;
-        conn_send(c, frames[d->id]);
-        count++;
+        count += conn_send(c, frames[d->id]);
     }
     for (size_t i = 0; i < DIALECT_ID_COUNT; i++)
         frame_unref(frames[i]);
@@ -36,8 +35,10 @@ void fanout_deliver(struct fanout *f, struct target *t, const struct envelope *e
 {
     size_t count = queue_to_members(t, e, position);
     counter_add(&f->ctx->metrics->messages_sent, count);
-    if (count == 0 || f->pending_count == FANOUT_PENDING_MAX)
+    if (count == 0)
         return;
+    if (f->pending_count == FANOUT_PENDING_MAX)
+        fanout_written(f); /* a little early, rather than not at all */
     f->pending[f->pending_count].kafka_ms = e->kafka_ms;
     f->pending[f->pending_count++].count = count;
 }

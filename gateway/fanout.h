@@ -6,7 +6,7 @@
 #include "gateway/dialect.h"
 #include "gateway/hub.h"
 
-/* Events whose delivery time is still to be observed; more in one turn are not observed. */
+/* Events whose delivery time is still to be observed. */
 #define FANOUT_PENDING_MAX 256
 
 struct fanout {

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -43,6 +44,23 @@ static void members_become_the_messages_own(void **state)
     e.payload = SLICE(" { } ");
     check_frame(json()->encode_event(&e, 1700000000000001),
                 "{\"type\":\"task_update\",\"id\":\"1700000000000-1\",\"key\":\"t#1/0/7\"}");
+}
+
+static void members_that_are_none_go_under_data(void **state)
+{
+    static const char *const payloads[] = {"1", "[]", "null", "\"{}\""};
+    for (size_t i = 0; i < ARRAY_LEN(payloads); i++) {
+        char want[64];
+        struct envelope e = {
+            .event = SLICE("e"), .kind = ENVELOPE_JSON, .flags = ENVELOPE_MEMBERS, .payload = slice_of(payloads[i])};
+        snprintf(want, sizeof(want), "{\"type\":\"e\",\"data\":%s}", payloads[i]);
+        check_frame(json()->encode_event(&e, 0), want);
+    }
+    struct envelope e = {
+        .event = SLICE("e"), .kind = ENVELOPE_TEXT, .flags = ENVELOPE_MEMBERS, .payload = SLICE("{\"a\":1}")};
+    check_frame(json()->encode_event(&e, 0), "{\"type\":\"e\",\"data\":\"{\\\"a\\\":1}\"}");
+    e.payload = SLICE("");
+    check_frame(json()->encode_event(&e, 0), "{\"type\":\"e\",\"data\":\"\"}");
 }
 
 static void other_payloads_go_under_data(void **state)
@@ -124,6 +142,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hello_keeps_the_ids_type),
         cmocka_unit_test(members_become_the_messages_own),
+        cmocka_unit_test(members_that_are_none_go_under_data),
         cmocka_unit_test(other_payloads_go_under_data),
         cmocka_unit_test(clients_messages),
         cmocka_unit_test(replies),
