@@ -21,6 +21,14 @@ struct slice http_body(const h2o_req_t *req)
     return slice_make(req->entity.base, req->entity.base != NULL ? req->entity.len : 0);
 }
 
+/* Not by h2o's own function, which keeps a copy for the life of the socket. */
+void http_peer(const h2o_req_t *req, struct sockaddr_storage *out)
+{
+    h2o_socket_t *sock = req->conn->callbacks->get_socket(req->conn);
+    socklen_t n = sizeof(*out);
+    getpeername(h2o_socket_get_fd(sock), (struct sockaddr *)out, &n);
+}
+
 struct slice http_decode(h2o_req_t *req, struct slice text)
 {
     char *out = h2o_mem_alloc_pool(&req->pool, text.n + 1);

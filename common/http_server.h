@@ -67,6 +67,8 @@ struct slice http_header(const h2o_req_t *req, const char *name);
 /* All headers of that name as one list, ", " between them (RFC 9110 section 5.2), in req's pool; p NULL: none. */
 struct slice http_headers_joined(h2o_req_t *req, const char *name);
 struct slice http_body(const h2o_req_t *req);
+/* The other end's address; left as it is when the socket has none any more. */
+void http_peer(const h2o_req_t *req, struct sockaddr_storage *out);
 /* Every error of ours has the same body: {"error":{"code":…,"message":…}}. Both are literals of ours: ASCII that JSON
  * need not escape. */
 void http_reply_error(h2o_req_t *req, int status, const char *code, const char *message);

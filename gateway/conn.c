@@ -58,7 +58,7 @@ struct conn *conn_new(struct conn_home *home, const struct dialect *d, const str
     *c = (struct conn){.home = home,
                        .dialect = d,
                        .transport = transport,
-                       .heard_ms = home->ctx->loop->now_ms,
+                       .heard_ms = (uint32_t)home->ctx->loop->now_ms,
                        .expires_s = who->expires_s,
                        .ip = who->ip,
                        .state = CONN_JOINING};
@@ -100,6 +100,8 @@ void conn_ready(struct conn *c)
     watch_later(c);
     if (c->dialect->hello != NULL)
         conn_send_owned(c, c->dialect->hello(&(struct welcome){.user_json = slice_of(c->user_json)}));
+    free(c->user_json);
+    c->user_json = NULL;
     c->transport->ops->start(c->transport); /* not before: what the client said first is answered behind the hello */
 }
 
@@ -272,7 +274,7 @@ void conn_on_message(struct conn *c, struct slice bytes, bool binary)
 
 void conn_on_alive(struct conn *c)
 {
-    c->heard_ms = c->home->ctx->loop->now_ms;
+    c->heard_ms = (uint32_t)c->home->ctx->loop->now_ms;
 }
 
 void conn_beat(struct conn *c)
@@ -285,7 +287,7 @@ void conn_beat(struct conn *c)
 void conn_watch(struct conn *c)
 {
     const struct gateway_config *cfg = c->home->ctx->cfg;
-    uint64_t silent = c->home->ctx->loop->now_ms - c->heard_ms;
+    uint32_t silent = (uint32_t)c->home->ctx->loop->now_ms - c->heard_ms;
     if (silent >= cfg->connection_timeout) {
         outbox_drop_waiting(&c->outbox);
         conn_close(c, CLOSE_SILENT);

@@ -34,10 +34,10 @@ struct conn {
     struct outbox outbox;
     struct member *members;    /* its targets, by hub.h */
     struct roster_place place; /* due: next heartbeat; joining, closing: the deadline */
-    uint64_t heard_ms;         /* when the client last said anything */
     uint64_t expires_s;        /* the token's exp, seconds since 1970; 0: never */
     struct limit_entry *ip;    /* its place in the count of its address; NULL: not counted */
-    char *user_json;           /* owned; the id as the token wrote it; NULL: no user */
+    char *user_json;           /* owned; the id as the token wrote it, for the hello; NULL: no user, or said */
+    uint32_t heard_ms;         /* when the client last said anything: the loop's clock, its low bits */
     uint8_t state;             /* enum conn_state */
     uint8_t reason;            /* enum close_reason, once closing or dead */
 };

@@ -114,7 +114,9 @@ static bool address_has_room(h2o_req_t *req, struct upgrade *u)
     struct worker *w = u->worker;
     struct sockaddr_storage peer = {0};
     struct client_ip ip;
-    req->conn->callbacks->get_peername(req->conn, (struct sockaddr *)&peer);
+    if (w->cfg->max_connections_per_ip == 0)
+        return true;
+    http_peer(req, &peer);
     client_ip_of_peer((struct sockaddr *)&peer, &ip);
     ip = client_ip_find(&ip, http_headers_joined(req, "x-forwarded-for"), w->cfg->trusted_proxies);
     if (limit_enter(&w->gateway->addresses, slice_make(ip.bytes, sizeof(ip.bytes)), &u->ip) == 0)
