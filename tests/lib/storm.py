@@ -9,7 +9,10 @@ import socket
 import struct
 import threading
 
+from websockets.exceptions import WebSocketException
+
 from lib.alone import Alone, event
+from lib.clients import Client
 from lib.functions import channel
 from lib.proc import wait_until
 from lib.redis import RedisClient
@@ -196,13 +199,28 @@ def behave(storm, rng):
         client.close_code(5)
 
 
+def behave_by_the_book(storm, rng):
+    """A client that nobody here wrote."""
+    try:
+        client = Client(f"ws://127.0.0.1:{storm.port}{storm.path()}")
+        try:
+            client.welcome()
+            client.send({"type": "ping"})
+            client.recv(3)
+            storm.over.wait(rng.random())
+        finally:
+            client.close()
+    except (WebSocketException, TimeoutError):
+        storm.over.wait(0.01)
+
+
 def ask_for_figures(storm, rng):
     for path in ("/status", "/stats", "/health", "/ready", "/metrics"):
         assert storm.gateway.get(path, seconds=5).status in (200, 503, None)
 
 
 CLIENTS = [come_and_go, come_and_go, many_at_once, talk_nonsense, talk_http_nonsense, never_read, fall_silent, behave,
-           behave, ask_for_figures]
+           behave_by_the_book, ask_for_figures]
 
 
 # ---- Redis ----

@@ -1,8 +1,11 @@
 """Storms against one gateway of four workers: whatever clients and Redis do, it ends with status 0 and holds nothing."""
 
+import os
 import signal
+import subprocess
 import time
 
+from lib.alone import SECRET
 from lib.proc import wait_until
 from lib.storm import CLIENTS, Storm, cut_links, kill_redis, publish, seconds, seed, settled, stall_redis, trouble_redis
 
@@ -44,6 +47,26 @@ def test_the_same_while_redis_comes_and_goes(build, folder):
         blow(storm, seconds())
         storm.calm()
         wait_until(storm.gateway.ready, 15, "ready again")
+        settled(storm)
+    finally:
+        ends_well(storm, number)
+
+
+def test_swarms_that_die(build, folder):
+    """Hundreds of connections that come at once and are gone at once, half-way through their handshakes or after."""
+    number = seed()
+    storm = Storm(folder, build, number, HEARTBEAT_INTERVAL="0", MAX_CONNECTIONS_PER_USER="0").start()
+    swarm = [build / "loadtest/swarm", "--sockets", "600", "--target", f"127.0.0.1:{storm.port}", "--secret", SECRET,
+             "--rate", "0", "--hold", "--quiet"]
+    try:
+        for life in (0.02, 0.1, 0.3, 1.5, 0.05):
+            for sudden in (True, False):
+                swarms = [subprocess.Popen(swarm, start_new_session=True, stdout=subprocess.DEVNULL,
+                                           stderr=subprocess.DEVNULL) for _ in range(2)]
+                blow(storm, life)
+                for one in swarms:
+                    os.killpg(one.pid, signal.SIGKILL if sudden else signal.SIGTERM)
+                    one.wait()
         settled(storm)
     finally:
         ends_well(storm, number)
