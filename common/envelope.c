@@ -6,7 +6,7 @@
 #include "common/mp.h"
 #include "common/target.h"
 
-#define ELEMENTS 11
+#define ELEMENTS 11 /* that every envelope has */
 
 static void write_optional(struct buf *out, struct slice text)
 {
@@ -29,7 +29,8 @@ void envelope_encode(struct buf *out, const struct envelope *e)
 {
     assert(e->key.n > 0 && e->key.n <= ENVELOPE_TEXT_MAX);
     assert(e->event.n > 0 && e->event.n <= ENVELOPE_TEXT_MAX);
-    mp_write_array(out, ELEMENTS);
+    assert(e->coordinate.n <= ENVELOPE_TEXT_MAX);
+    mp_write_array(out, ELEMENTS + (e->coordinate.p != NULL));
     mp_write_uint(out, ENVELOPE_VERSION);
     mp_write_str(out, e->key);
     mp_write_uint(out, e->kafka_ms);
@@ -44,6 +45,8 @@ void envelope_encode(struct buf *out, const struct envelope *e)
     write_optional(out, e->traceparent);
     write_optional(out, e->conflate_key);
     mp_write_uint(out, e->flags);
+    if (e->coordinate.p != NULL)
+        mp_write_str(out, e->coordinate);
 }
 
 int envelope_ids(struct slice message, uint64_t *id, uint64_t *prev, struct slice *body)
@@ -124,7 +127,9 @@ static const char *read_body(struct slice in, struct envelope *out)
         return "bad payload";
     if (read_optionals(&in, out) != 0)
         return "bad optional element";
-    for (uint32_t i = ELEMENTS; i < elements; i++) {
+    if (elements > ELEMENTS && read_optional(&in, &out->coordinate) != 0)
+        return "bad coordinate";
+    for (uint32_t i = ELEMENTS + 1; i < elements; i++) {
         if (mp_skip(&in, NULL) != 0)
             return "bad element at the end";
     }
@@ -138,11 +143,13 @@ int envelope_decode(struct slice message, struct envelope *out, const char **why
         *why = "bad ids";
         return -1;
     }
+    out->coordinate = (struct slice){0};
     *why = read_body(body, out);
     return *why == NULL ? 0 : -1;
 }
 
 int envelope_coordinate(const struct envelope *e, struct coordinate *out)
 {
-    return (e->flags & ENVELOPE_COORDINATE) != 0 ? coordinate_parse(e->key, out) : -1;
+    struct slice text = (e->flags & ENVELOPE_COORDINATE) != 0 ? e->key : e->coordinate;
+    return text.p != NULL ? coordinate_parse(text, out) : -1;
 }

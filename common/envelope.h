@@ -13,6 +13,7 @@
  *   8 traceparent  str or nil: W3C trace context
  *   9 conflate     str or nil: of several events with this key only the last matters
  *  10 flags        integer, bits of enum envelope_flag; unknown bits are ignored
+ *  11 coordinate   str or nil, and may be missing: where an event whose key is a publisher's own stands in Kafka
  *
  * and elements that a later version may add at the end, which are ignored. Of an event that is only published both ids
  * are `0`. No I/O. */
@@ -48,6 +49,7 @@ struct envelope {
     struct slice payload;
     struct slice source_device, traceparent, conflate_key;
     uint32_t flags;
+    struct slice coordinate; /* absent when the key is one, and for what did not come from Kafka */
 };
 
 /* Appends the body to out. Limits are the sender's to keep (asserted): they were checked where the texts came in. */
@@ -56,7 +58,7 @@ void envelope_encode(struct buf *out, const struct envelope *e);
 int envelope_decode(struct slice message, struct envelope *out, const char **why);
 /* Only the ids in front of the body, which is left in *body: enough to know whether a message is news. 0, or -1. */
 int envelope_ids(struct slice message, uint64_t *id, uint64_t *prev, struct slice *body);
-/* Where the event comes from: 0; -1 when the key is a publisher's own. */
+/* Where the event stands in Kafka: 0; -1 when it did not come from there. */
 int envelope_coordinate(const struct envelope *e, struct coordinate *out);
 
 #endif

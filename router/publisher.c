@@ -36,7 +36,9 @@ static void encode(struct buf *out, const struct event *ev, struct slice part, u
     struct buf key = {.p = key_text, .cap = sizeof(key_text)};
     coordinate_append(&key, &(struct coordinate){.part = part, .offset = offset});
     assert(key.p == key_text);
-    struct envelope e = {.key = ev->dedupe_key.p != NULL ? ev->dedupe_key : buf_slice(&key),
+    bool own_key = ev->dedupe_key.p != NULL;
+    struct envelope e = {.key = own_key ? ev->dedupe_key : buf_slice(&key),
+                         .coordinate = own_key ? buf_slice(&key) : (struct slice){0},
                          .kafka_ms = ev->time_ms,
                          .event = ev->name,
                          .target_count = ev->target_count,
@@ -45,7 +47,7 @@ static void encode(struct buf *out, const struct event *ev, struct slice part, u
                          .source_device = ev->source_device,
                          .traceparent = ev->traceparent,
                          .conflate_key = ev->conflate_key,
-                         .flags = ev->flags | (ev->dedupe_key.p == NULL ? ENVELOPE_COORDINATE : 0)};
+                         .flags = ev->flags | (own_key ? 0 : ENVELOPE_COORDINATE)};
     memcpy(e.targets, ev->targets, ev->target_count * sizeof(ev->targets[0]));
     envelope_encode(out, &e);
 }

@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             BUG("refused without a reason");
         return 0;
     }
-    struct slice all[] = {e.key, e.event, e.payload, e.source_device, e.traceparent, e.conflate_key};
+    struct slice all[] = {e.key, e.event, e.payload, e.source_device, e.traceparent, e.conflate_key, e.coordinate};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         check_within(message, all[i]);
     for (size_t i = 0; i < e.target_count; i++)

@@ -27,7 +27,8 @@ static struct envelope full(void)
     e.source_device = SLICE("phone");
     e.traceparent = SLICE("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     e.conflate_key = SLICE("");
-    e.flags = ENVELOPE_MEMBERS | ENVELOPE_COORDINATE;
+    e.flags = ENVELOPE_MEMBERS;
+    e.coordinate = SLICE("task-updates#2/11/123456789012");
     return e;
 }
 
@@ -56,6 +57,7 @@ static void assert_same(const struct envelope *a, const struct envelope *b)
     assert_optional(a->source_device, b->source_device);
     assert_optional(a->traceparent, b->traceparent);
     assert_optional(a->conflate_key, b->conflate_key);
+    assert_optional(a->coordinate, b->coordinate);
 }
 
 static void there_and_back(void **state)
@@ -235,9 +237,10 @@ static void what_is_newer_is_ignored(void **state)
     envelope_encode(&body, &plain);
     buf_lit(&b, "1-1 0 ");
     assert_int_equal((unsigned char)body.p[0], 0x9b);
-    mp_write_array(&b, 13);
+    mp_write_array(&b, 14);
     buf_append(&b, slice_make(body.p + 1, body.n - 2));
     mp_write_uint(&b, 0xffffff00);
+    mp_write_nil(&b);
     buf_lit(&b, "\x92\xa1x\xc0\x81\x01\x02");
     buf_release(&body);
     struct envelope out;
@@ -248,10 +251,15 @@ static void what_is_newer_is_ignored(void **state)
     buf_release(&b);
 }
 
-static void a_publishers_key_is_no_coordinate(void **state)
+static void a_publishers_key_stands_beside_the_coordinate(void **state)
 {
     struct envelope e = plain;
     struct coordinate c;
+    assert_int_equal(envelope_coordinate(&e, &c), -1);
+    e.coordinate = SLICE("t#3/1/7.2");
+    assert_int_equal(envelope_coordinate(&e, &c), 0);
+    assert_true(slice_eq(c.part, SLICE("t#3/1")) && c.offset == 7 && c.n == 2);
+    e.coordinate = SLICE("t#3");
     assert_int_equal(envelope_coordinate(&e, &c), -1);
     e.flags = ENVELOPE_COORDINATE;
     assert_int_equal(envelope_coordinate(&e, &c), 0);
@@ -264,7 +272,7 @@ int main(void)
         cmocka_unit_test(there_and_back),           cmocka_unit_test(cut_anywhere_it_is_refused),
         cmocka_unit_test(ids_stand_in_front),       cmocka_unit_test(every_element_is_checked),
         cmocka_unit_test(long_texts_are_refused),   cmocka_unit_test(targets_are_bounded),
-        cmocka_unit_test(what_is_newer_is_ignored), cmocka_unit_test(a_publishers_key_is_no_coordinate),
+        cmocka_unit_test(what_is_newer_is_ignored), cmocka_unit_test(a_publishers_key_stands_beside_the_coordinate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
