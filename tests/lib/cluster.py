@@ -9,7 +9,7 @@ from lib.clients import Client
 from lib.haproxy import HAProxy
 from lib.programs import Gateway, Router
 from lib.proc import wait_until
-from lib.redis import Redis, RedisClient
+from lib.redis import Redis
 
 SECRET = "a-secret-of-the-tests-0123456789abcdef"
 # Kafka notices a killed router after the session timeout; its default would let a test wait for 45 s.
@@ -32,15 +32,16 @@ def task(user, number, operation="create", **more):
 
 
 class Cluster:
-    """`gateways` and `routers` say how many; `gateway` and `router` are environment variables for all of them."""
+    """`gateways` and `routers` say how many; `gateway` and `router` are environment variables for all of them; `redis`
+    makes another Redis of a folder than a single one, see lib.topologies."""
 
     def __init__(self, folder, build, kafka, gateways=2, routers=2, gateway=None, router=None, redis_options=(),
-                 kafka_brokers=None):
+                 kafka_brokers=None, redis=None):
         self.number = next(_numbers)
         self.topic = f"task-updates-{self.number}"
         self.folder = pathlib.Path(folder) / f"cluster-{self.number}"
         self.kafka = kafka
-        self.redis = Redis(self.folder, options=redis_options)
+        self.redis = redis(self.folder) if redis else Redis(self.folder, options=redis_options)
         common = {"REDIS_URL": self.redis.url, "LOG_LEVEL": "debug"}
         brokers = kafka_brokers or kafka.brokers
         self.routers = [
@@ -62,7 +63,7 @@ class Cluster:
 
     @property
     def procs(self):
-        return [self.redis.proc, self.balancer.proc, *(p.proc for p in self.programs)]
+        return [*self.redis.procs, self.balancer.proc, *(p.proc for p in self.programs)]
 
     def start(self):
         self.redis.start()
@@ -111,17 +112,17 @@ class Cluster:
         self.kafka.produce(self.topic, [(str(user), event) for event in events], partition)
 
     def redis_client(self):
-        return RedisClient(self.redis.port)
+        return self.redis.client()
 
     def log_length(self, user):
         """How many entries the user's log holds."""
-        client = self.redis_client()
-        try:
-            keys = client("KEYS", f"tg:{{*}}:l:u:{user}")
-            assert len(keys) <= 1, keys
-            return client("XLEN", keys[0]) if keys else 0
-        finally:
+        length = 0
+        for port in self.redis.masters():
+            client = self.redis.client(port)
+            for key in client("KEYS", f"tg:{{*}}:l:u:{user}"):
+                length += client("XLEN", key)
             client.close()
+        return length
 
     def wait_log(self, user, length, seconds=60):
         """Waits until the user's log holds that many entries: then everything was appended."""

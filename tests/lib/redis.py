@@ -82,6 +82,17 @@ class Redis:
     def url(self):
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def procs(self):
+        return [self.proc]
+
+    def masters(self):
+        """Ports of the nodes that hold the data."""
+        return [self.port]
+
+    def client(self, port=None):
+        return RedisClient(port or self.port)
+
     def start(self):
         self.proc.start().wait_ready(lambda: self.answers("PING") == "PONG", 30)
         return self
