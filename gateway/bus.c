@@ -1,12 +1,7 @@
-/* Subscribing in batches, once a turn; reading a target's meta when its channel is confirmed; and passing what arrives
- * to the hub, without what was seen before. */
+/* Subscribing in batches, once a turn; letting go of what nobody listens to any more; and beginning anew when a link
+ * broke. */
 #include "gateway/bus.h"
-#include "common/log.h"
-#include "common/redis_fn.h"
 #include "common/target.h"
-#include "gateway/conn.h"
-
-#include <stdlib.h>
 
 #define TOLD_LINGER_MS 1000
 
@@ -154,116 +149,24 @@ static bool subscribe_wanted(struct turn_hook *hook)
     return false;
 }
 
-/* ---- reading a target's meta ---- */
-
-struct meta_read {
-    struct bus *bus;
-    size_t name_n;
-    char name[]; /* not a pointer: the target may be let go meanwhile */
-};
-
-static void go_live(struct target *t)
-{
-    t->state = TARGET_LIVE;
-    conn_ready_all(t);
-}
-
-static void learn(struct bus *b, struct target *t, struct slice meta)
-{
-    struct redis_fn_meta m;
-    struct coordinate seen;
-    if (redis_fn_meta_parse(meta, &m) != 0) {
-        log_error("meta_malformed", LOG_SL("target", hub_name(t)));
-        return;
-    }
-    if (t->last_id != 0 && m.id > t->last_id)
-        counter_add(&b->ctx->metrics->gaps, 1);
-    t->last_id = MAX(t->last_id, m.id);
-    /* the newest comes first, and the hub keeps the last that it was told */
-    for (int n = 0; n < SEEN_MAX && redis_fn_meta_next(&m, &seen) == 1; n++)
-        hub_saw(t, seen.part, seen.offset, seen.n);
-}
-
-static void on_meta(void *arg, const redisReply *reply)
-{
-    struct meta_read *read = arg;
-    struct bus *b = read->bus;
-    struct target *t = hub_find(b->hub, slice_make(read->name, read->name_n));
-    free(read);
-    if (reply == NULL || t == NULL || t->state != TARGET_SUBSCRIBED)
-        return; /* the link broke: all is read anew when it is back */
-    if (reply->type == REDIS_REPLY_ERROR)
-        log_error("meta_refused", LOG_SL("target", hub_name(t)), LOG_S("reply", reply->str));
-    /* another kind of key under that name is this target's trouble; anything else is the server's */
-    if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE", strlen("WRONGTYPE")) != 0) {
-        redis_link_drop(&node_of(b, t)->commands.link, "a meta could not be read");
-        return;
-    }
-    if (reply->type == REDIS_REPLY_STRING)
-        learn(b, t, slice_make(reply->str, reply->len));
-    go_live(t);
-}
-
-static void read_meta(struct bus *b, struct target *t)
-{
-    char name[TARGET_NAME_SIZE];
-    struct meta_read *read = xmalloc(sizeof(*read) + t->name_n);
-    read->bus = b;
-    read->name_n = t->name_n;
-    memcpy(read->name, t->name, t->name_n);
-    struct slice argv[] = {SLICE("GET"), target_name(TARGET_META, t->bucket, hub_name(t), name)};
-    census_ask(b->census, t); /* answered first: known when the target goes live */
-    if (redis_commands_send(&node_of(b, t)->commands, argv, 2, on_meta, read) != 0)
-        free(read);
-}
-
 /* ---- what arrives ---- */
-
-static void on_event(struct bus *b, struct target *t, struct slice bytes)
-{
-    struct gateway_metrics *metrics = b->ctx->metrics;
-    struct envelope e;
-    const char *why;
-    if (envelope_decode(bytes, &e, &why) != 0) {
-        log_error("envelope_malformed", LOG_SL("target", hub_name(t)), LOG_S("reason", why));
-        counter_add(&metrics->events_undecodable, 1);
-        return;
-    }
-    counter_add(&metrics->events, 1);
-    if (e.id != 0) {
-        struct coordinate at;
-        bool repeat = e.id <= t->last_id;
-        if (envelope_coordinate(&e, &at) == 0 && !hub_saw(t, at.part, at.offset, at.n))
-            repeat = true;
-        if (t->state == TARGET_LIVE && e.id > t->last_id && e.prev != t->last_id)
-            counter_add(&metrics->gaps, 1);
-        t->last_id = MAX(t->last_id, e.id);
-        if (repeat) {
-            counter_add(&metrics->repeats, 1);
-            return;
-        }
-    }
-    fanout_deliver(b->fanout, t, &e, e.id);
-}
 
 static void on_push(struct redis_subscriber *rs, const struct resp_push *push)
 {
-    struct bus *b = ((struct bus_node *)rs->owner)->bus;
+    struct bus_node *n = rs->owner;
     struct slice name;
     if (target_of_channel(push->channel, &name) != 0)
         return;
-    struct target *t = hub_find(b->hub, name);
+    struct target *t = hub_find(n->bus->hub, name);
     if (t == NULL)
         return; /* let go a moment ago */
     switch (push->kind) {
     case RESP_PUSH_MESSAGE:
-        on_event(b, t, push->payload);
+        channels_on_message(&n->channels, t, push->payload);
         break;
     case RESP_PUSH_SUBSCRIBED:
-        if (t->state == TARGET_ASKED) {
-            t->state = TARGET_SUBSCRIBED;
-            read_meta(b, t);
-        }
+        if (t->state == TARGET_ASKED)
+            channels_on_subscribed(&n->channels, t);
         break;
     default:
         break;
@@ -309,21 +212,22 @@ static void on_commands_down(struct redis_commands *rc, const char *reason)
     note_down(rc->owner);
 }
 
-/* Metas that were asked for on the link that broke are asked for again. */
 static void on_commands_up(struct redis_commands *rc)
 {
     struct bus_node *n = rc->owner;
-    census_on_up(n->bus->census);
+    census_on_up(n->channels.census);
     MAP_EACH (node, &n->bus->hub->targets) {
         struct target *t = CONTAINER_OF(node, struct target, node);
-        if (node_of(n->bus, t) == n && t->state == TARGET_SUBSCRIBED)
-            read_meta(n->bus, t);
+        if (node_of(n->bus, t) == n)
+            channels_ask_again(&n->channels, t);
     }
 }
 
-static void node_init(struct bus_node *n, struct bus *b, const struct endpoint *endpoint)
+static void node_init(struct bus_node *n, struct bus *b, struct fanout *fanout, struct census *census,
+                      const struct endpoint *endpoint)
 {
     n->bus = b;
+    channels_init(&n->channels, b->ctx, b->hub, fanout, census, &n->commands);
     list_init(&n->wanted);
     n->events =
         (struct redis_subscriber){.owner = n, .on_up = on_events_up, .on_down = on_events_down, .on_push = on_push};
@@ -334,12 +238,11 @@ static void node_init(struct bus_node *n, struct bus *b, const struct endpoint *
 void bus_init(struct bus *b, struct context *ctx, struct hub *hub, struct fanout *fanout, struct census *census,
               const struct endpoint *endpoint)
 {
-    *b = (struct bus){
-        .ctx = ctx, .hub = hub, .fanout = fanout, .census = census, .node_count = 1, .down_ms = ctx->loop->now_ms};
+    *b = (struct bus){.ctx = ctx, .hub = hub, .node_count = 1, .down_ms = ctx->loop->now_ms};
     list_init(&b->lingering);
     timer_init(&b->linger_timer, on_linger);
     loop_add_hook(ctx->loop, &b->subscribe, subscribe_wanted); /* before the links' own hooks, which write */
-    node_init(&b->nodes[0], b, endpoint);
+    node_init(&b->nodes[0], b, fanout, census, endpoint);
 }
 
 void bus_release(struct bus *b)

@@ -1,13 +1,10 @@
 /* One worker's links to Redis, two to each node, and which channels are subscribed on them. A target's way: wanted →
- * asked → subscribed → live (its meta was read). After a reconnect all of that node begin anew; connections stay. */
+ * asked → subscribed; what follows is channel.h's. After a reconnect all of that node begin anew; connections stay. */
 #ifndef TIDEGATE_GATEWAY_BUS_H
 #define TIDEGATE_GATEWAY_BUS_H
 
-#include "common/redis_commands.h"
 #include "common/redis_subscriber.h"
-#include "gateway/census.h"
-#include "gateway/fanout.h"
-#include "gateway/hub.h"
+#include "gateway/channel.h"
 
 struct bus;
 
@@ -15,6 +12,7 @@ struct bus_node {
     struct bus *bus;
     struct redis_subscriber events;
     struct redis_commands commands;
+    struct channels channels;
     struct list wanted; /* targets to subscribe */
 };
 
@@ -24,8 +22,6 @@ struct bus_node {
 struct bus {
     struct context *ctx;
     struct hub *hub;
-    struct fanout *fanout;
-    struct census *census;
     struct bus_node nodes[BUS_NODES_MAX];
     size_t node_count;
     struct list lingering; /* targets without members, the next to be let go first */

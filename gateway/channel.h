@@ -1,0 +1,29 @@
+/* What happens on the targets of one node whose channels are subscribed: the way from subscribed to live (their metas
+ * are read), and what arrives there, passed to the members without what was seen before. bus.h subscribes. */
+#ifndef TIDEGATE_GATEWAY_CHANNEL_H
+#define TIDEGATE_GATEWAY_CHANNEL_H
+
+#include "common/redis_commands.h"
+#include "gateway/census.h"
+#include "gateway/fanout.h"
+#include "gateway/hub.h"
+
+struct channels {
+    struct context *ctx;
+    struct hub *hub;
+    struct fanout *fanout;
+    struct census *census;
+    struct redis_commands *commands; /* of the node */
+};
+
+/* *Borrows* all for the channels' life. */
+void channels_init(struct channels *ch, struct context *ctx, struct hub *hub, struct fanout *fanout,
+                   struct census *census, struct redis_commands *commands);
+/* The target's channel was confirmed: what came before is learned, then it is live. */
+void channels_on_subscribed(struct channels *ch, struct target *t);
+/* An envelope came on the target's channel. */
+void channels_on_message(struct channels *ch, struct target *t, struct slice bytes);
+/* The commands link is up again: what was asked for the target on the one that broke is asked again. */
+void channels_ask_again(struct channels *ch, struct target *t);
+
+#endif
