@@ -1,5 +1,5 @@
-/* A reading is one pipelined burst: HMGET of every bucket, then a call for each marker that is missing. Replies come in
- * the order of the commands, so counting them tells which bucket they belong to. */
+/* A reading is one pipelined burst: HMGET of every bucket that the node has, then a call for each marker that is
+ * missing. What a reply belongs to is told by the cell that was sent with the command. */
 #include "router/markers.h"
 #include "common/log.h"
 
@@ -21,9 +21,20 @@ static bool reply_u64(const redisReply *reply, uint64_t *out)
     return reply->type == REDIS_REPLY_STRING && slice_to_u64(slice_make(reply->str, reply->len), out) == 0;
 }
 
-static void ask(struct markers *m, redis_reply_cb cb)
+/* Each bucket has a cell that holds its number, so that a pointer to it tells both. */
+static struct markers *of_cell(const uint16_t *cell)
 {
-    if (redis_commands_send(m->rc, m->scratch.argv, m->scratch.argc, cb, m) != 0)
+    return CONTAINER_OF(cell - *cell, struct markers, cells[0]);
+}
+
+static bool is_own(const struct markers *m, unsigned bucket)
+{
+    return m->home[bucket] == m->self;
+}
+
+static void ask(struct markers *m, unsigned bucket, redis_reply_cb cb)
+{
+    if (redis_commands_send(m->rc, m->scratch.argv, m->scratch.argc, cb, &m->cells[bucket]) != 0)
         m->failed = true;
     else
         m->waiting++;
@@ -45,9 +56,9 @@ static void fail(struct markers *m, const redisReply *reply)
 
 static void on_created(void *arg, const redisReply *reply)
 {
-    struct markers *m = arg;
+    struct markers *m = of_cell(arg);
+    unsigned bucket = *(uint16_t *)arg;
     uint64_t epoch;
-    unsigned bucket = m->missing[m->missing_count - m->waiting];
     if (redis_fn_result(reply, &epoch) == REDIS_FN_OK)
         m->epochs[bucket] = epoch;
     else
@@ -62,7 +73,7 @@ static void create_missing(struct markers *m)
     uint64_t epoch = random_epoch();
     for (size_t i = 0; i < m->missing_count; i++) {
         redis_fn_mark(&m->scratch, (struct redis_fn_pipe){.name = SLICE("")}, m->missing[i], epoch, m->create, NULL, 0);
-        ask(m, on_created);
+        ask(m, m->missing[i], on_created);
     }
     m->created = m->missing_count;
     if (m->waiting == 0)
@@ -80,8 +91,8 @@ static void note_watermark(struct markers *m, size_t part, const redisReply *rep
 
 static void on_marker(void *arg, const redisReply *reply)
 {
-    struct markers *m = arg;
-    unsigned bucket = m->read_bucket++;
+    struct markers *m = of_cell(arg);
+    unsigned bucket = *(uint16_t *)arg;
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements != 1 + m->part_count)
         fail(m, reply);
     else if (!reply_u64(reply->element[0], &m->epochs[bucket]))
@@ -103,7 +114,6 @@ void markers_read(struct markers *m, const char *const *parts, size_t count, enu
     m->reading = true;
     m->failed = false;
     m->waiting = m->missing_count = m->created = 0;
-    m->read_bucket = 0;
     m->part_count = count;
     m->create = create;
     m->lowest = xrealloc(m->lowest, (count + 1) * sizeof(*m->lowest));
@@ -116,19 +126,20 @@ void markers_read(struct markers *m, const char *const *parts, size_t count, enu
     }
     for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++) {
         char key[TARGET_NAME_SIZE];
+        if (!is_own(m, bucket))
+            continue;
         m->argv[1] = target_marker(bucket, key);
-        redis_commands_send(m->rc, m->argv, 3 + count, on_marker, m);
+        redis_commands_send(m->rc, m->argv, 3 + count, on_marker, &m->cells[bucket]);
         m->waiting++;
     }
 }
 
 static void on_checked(void *arg, const redisReply *reply)
 {
-    struct markers *m = arg;
-    unsigned bucket = m->checked_bucket;
-    m->checked_bucket = (bucket + 1) % TARGET_BUCKETS;
+    struct markers *m = of_cell(arg);
+    unsigned bucket = *(uint16_t *)arg;
     uint64_t epoch = 0;
-    if (reply == NULL || reply->type == REDIS_REPLY_ERROR || m->reading || m->lost)
+    if (reply == NULL || reply->type == REDIS_REPLY_ERROR || m->reading || m->lost || !is_own(m, bucket))
         return;
     if (reply_u64(reply, &epoch) && epoch == m->epochs[bucket])
         return;
@@ -139,16 +150,21 @@ static void on_checked(void *arg, const redisReply *reply)
 void markers_check(struct markers *m, unsigned count)
 {
     for (unsigned i = 0; i < count && !m->reading && redis_commands_is_up(m->rc); i++) {
+        unsigned bucket = m->check_bucket;
+        m->check_bucket = (bucket + 1) % TARGET_BUCKETS;
         char key[TARGET_NAME_SIZE];
-        const struct slice argv[] = {SLICE("HGET"), target_marker(m->check_bucket, key), SLICE("epoch")};
-        redis_commands_send(m->rc, argv, ARRAY_LEN(argv), on_checked, m);
-        m->check_bucket = (m->check_bucket + 1) % TARGET_BUCKETS;
+        const struct slice argv[] = {SLICE("HGET"), target_marker(bucket, key), SLICE("epoch")};
+        if (is_own(m, bucket))
+            redis_commands_send(m->rc, argv, ARRAY_LEN(argv), on_checked, &m->cells[bucket]);
     }
 }
 
-void markers_init(struct markers *m, struct redis_commands *rc, const struct markers_ops *ops, void *owner)
+void markers_init(struct markers *m, struct redis_commands *rc, const uint16_t *home, uint16_t self,
+                  const struct markers_ops *ops, void *owner)
 {
-    *m = (struct markers){.rc = rc, .ops = ops, .owner = owner};
+    *m = (struct markers){.rc = rc, .home = home, .self = self, .ops = ops, .owner = owner};
+    for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++)
+        m->cells[bucket] = (uint16_t)bucket;
 }
 
 void markers_release(struct markers *m)

@@ -191,11 +191,12 @@ static const struct pipe_ops pipe_ops = {
     .on_confirmed = on_confirmed, .on_open = on_open, .on_refused = on_refused, .on_closed = on_closed};
 static const struct markers_ops markers_ops = {.on_read = on_read, .on_lost = on_lost};
 
-void node_init(struct node *n, struct loop *l, const struct endpoint *endpoint, const struct node_ops *ops, void *owner)
+void node_init(struct node *n, struct loop *l, const struct endpoint *endpoint, const uint16_t *home, uint16_t self,
+               const struct node_ops *ops, void *owner)
 {
     *n = (struct node){.loop = l, .ops = ops, .owner = owner, .down_ms = l->now_ms};
     timer_init(&n->retry, on_retry);
-    markers_init(&n->markers, &n->rc, &markers_ops, n);
+    markers_init(&n->markers, &n->rc, home, self, &markers_ops, n);
     pipe_init(&n->pipe, l, &n->rc, &pipe_ops, n, n->markers.epochs);
     redis_commands_init(&n->rc, l, endpoint, n, on_up, on_down);
 }

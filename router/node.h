@@ -44,9 +44,9 @@ struct node {
     struct redis_fn_call scratch;
 };
 
-/* Connects. Borrows endpoint and ops. */
-void node_init(struct node *n, struct loop *l, const struct endpoint *endpoint, const struct node_ops *ops,
-               void *owner);
+/* Connects. Borrows endpoint, home (the number of the node that has a bucket; this one is self) and ops. */
+void node_init(struct node *n, struct loop *l, const struct endpoint *endpoint, const uint16_t *home, uint16_t self,
+               const struct node_ops *ops, void *owner);
 void node_release(struct node *n);
 
 /* After markers were read: opens the pipe, unless it is in use. */

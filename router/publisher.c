@@ -8,8 +8,7 @@
 
 struct node *publisher_node(struct publisher *pub, unsigned bucket)
 {
-    (void)bucket; /* a single node has them all */
-    return &pub->nodes[0];
+    return &pub->nodes[pub->home[bucket]];
 }
 
 /* How long the log of a target is kept belongs to the kind of target: several routes may feed it. */
@@ -264,7 +263,7 @@ void publisher_init(struct publisher *pub, struct loop *l, const struct endpoint
 {
     *pub = (struct publisher){.ops = ops, .owner = owner, .conf = conf, .metrics = metrics, .node_count = 1};
     for (size_t i = 0; i < pub->node_count; i++)
-        node_init(&pub->nodes[i], l, redis, &node_ops, pub);
+        node_init(&pub->nodes[i], l, redis, pub->home, (uint16_t)i, &node_ops, pub);
 }
 
 void publisher_release(struct publisher *pub)

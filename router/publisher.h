@@ -1,5 +1,4 @@
-/* Where events go: the nodes of Redis, and which of them has which bucket. One node today; a topology with more has
- * another publisher_node. */
+/* Where events go: the nodes of Redis, and which of them has which bucket. */
 #ifndef TIDEGATE_ROUTER_PUBLISHER_H
 #define TIDEGATE_ROUTER_PUBLISHER_H
 
@@ -30,6 +29,7 @@ struct publisher {
     struct router_metrics *metrics;
     struct node nodes[PUBLISHER_NODES_MAX];
     size_t node_count;
+    uint16_t home[TARGET_BUCKETS]; /* the number of the node that has a bucket */
     struct buf scratch;
 };
 
