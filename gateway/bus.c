@@ -75,6 +75,7 @@ static void linger(struct bus *b, struct target *t, uint64_t ms)
 
 void bus_linger(struct bus *b, struct target *t)
 {
+    channel_left(&node_of(b, t)->channels, t);
     linger(b, t, b->ctx->cfg->channel_linger);
 }
 
@@ -162,11 +163,11 @@ static void on_push(struct redis_subscriber *rs, const struct resp_push *push)
         return; /* let go a moment ago */
     switch (push->kind) {
     case RESP_PUSH_MESSAGE:
-        channels_on_message(&n->channels, t, push->payload);
+        channel_on_message(&n->channels, t, push->payload);
         break;
     case RESP_PUSH_SUBSCRIBED:
         if (t->state == TARGET_ASKED)
-            channels_on_subscribed(&n->channels, t);
+            channel_on_subscribed(&n->channels, t);
         break;
     default:
         break;
@@ -182,6 +183,7 @@ static void want_all(struct bus_node *n)
         struct target *t = CONTAINER_OF(node, struct target, node);
         if (node_of(n->bus, t) != n)
             continue;
+        channel_lost(&n->channels, t);
         if (t->member_count > 0)
             queue_wanted(n->bus, t);
         else
@@ -219,7 +221,7 @@ static void on_commands_up(struct redis_commands *rc)
     MAP_EACH (node, &n->bus->hub->targets) {
         struct target *t = CONTAINER_OF(node, struct target, node);
         if (node_of(n->bus, t) == n)
-            channels_ask_again(&n->channels, t);
+            channel_ask_again(&n->channels, t);
     }
 }
 
@@ -227,7 +229,7 @@ static void node_init(struct bus_node *n, struct bus *b, struct fanout *fanout, 
                       const struct endpoint *endpoint)
 {
     n->bus = b;
-    channels_init(&n->channels, b->ctx, b->hub, fanout, census, &n->commands);
+    channels_init(&n->channels, b->ctx, b->hub, fanout, census, &n->commands, &b->positions);
     list_init(&n->wanted);
     n->events =
         (struct redis_subscriber){.owner = n, .on_up = on_events_up, .on_down = on_events_down, .on_push = on_push};
@@ -240,6 +242,7 @@ void bus_init(struct bus *b, struct context *ctx, struct hub *hub, struct fanout
 {
     *b = (struct bus){.ctx = ctx, .hub = hub, .node_count = 1, .down_ms = ctx->loop->now_ms};
     list_init(&b->lingering);
+    list_init(&b->positions.nodes);
     timer_init(&b->linger_timer, on_linger);
     loop_add_hook(ctx->loop, &b->subscribe, subscribe_wanted); /* before the links' own hooks, which write */
     node_init(&b->nodes[0], b, fanout, census, endpoint);

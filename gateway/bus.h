@@ -22,6 +22,7 @@ struct bus_node {
 struct bus {
     struct context *ctx;
     struct hub *hub;
+    struct positions positions;
     struct bus_node nodes[BUS_NODES_MAX];
     size_t node_count;
     struct list lingering; /* targets without members, the next to be let go first */
@@ -42,6 +43,16 @@ bool bus_is_up(const struct bus *b);
 #define BUS_PATIENCE_MS 2000
 bool bus_is_away(const struct bus *b);
 int bus_links_up(const struct bus *b);
+/* Everything up to this id was delivered to whom it is for; and what is written with an event of this id (position.h).
+ */
+static inline uint64_t bus_safe(const struct bus *b)
+{
+    return position_safe(&b->positions);
+}
+static inline uint64_t bus_position(const struct bus *b, uint64_t id)
+{
+    return position_of(&b->positions, id);
+}
 /* The target has its first member: it is to be subscribed, or, not fresh, to stay so. */
 void bus_want(struct bus *b, struct target *t, bool fresh);
 /* The last member has left: let go after CHANNEL_LINGER, and the target with it. */

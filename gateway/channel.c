@@ -9,9 +9,38 @@
 #include <stdlib.h>
 
 void channels_init(struct channels *ch, struct context *ctx, struct hub *hub, struct fanout *fanout,
-                   struct census *census, struct redis_commands *commands)
+                   struct census *census, struct redis_commands *commands, struct positions *positions)
 {
-    *ch = (struct channels){.ctx = ctx, .hub = hub, .fanout = fanout, .census = census, .commands = commands};
+    *ch = (struct channels){
+        .ctx = ctx, .hub = hub, .fanout = fanout, .census = census, .commands = commands, .positions = positions};
+    position_add(positions, &ch->position);
+}
+
+/* ---- what is owed ---- */
+
+static void hold(struct channels *ch, struct target *t)
+{
+    if (!t->held)
+        position_hold(&ch->position);
+    t->held = true;
+}
+
+static void let_go(struct channels *ch, struct target *t)
+{
+    if (t->held)
+        position_let_go(&ch->position);
+    t->held = false;
+}
+
+void channel_lost(struct channels *ch, struct target *t)
+{
+    if (t->state == TARGET_LIVE && t->member_count > 0)
+        hold(ch, t);
+}
+
+void channel_left(struct channels *ch, struct target *t)
+{
+    let_go(ch, t);
 }
 
 /* ---- reading a target's meta ---- */
@@ -22,9 +51,10 @@ struct meta_read {
     char name[]; /* not a pointer: the target may be let go meanwhile */
 };
 
-static void go_live(struct target *t)
+static void go_live(struct channels *ch, struct target *t)
 {
     t->state = TARGET_LIVE;
+    let_go(ch, t);
     conn_ready_all(t);
 }
 
@@ -61,7 +91,7 @@ static void on_meta(void *arg, const redisReply *reply)
     }
     if (reply->type == REDIS_REPLY_STRING)
         learn(ch, t, slice_make(reply->str, reply->len));
-    go_live(t);
+    go_live(ch, t);
 }
 
 static void read_meta(struct channels *ch, struct target *t)
@@ -77,13 +107,13 @@ static void read_meta(struct channels *ch, struct target *t)
         free(read);
 }
 
-void channels_on_subscribed(struct channels *ch, struct target *t)
+void channel_on_subscribed(struct channels *ch, struct target *t)
 {
     t->state = TARGET_SUBSCRIBED;
     read_meta(ch, t);
 }
 
-void channels_ask_again(struct channels *ch, struct target *t)
+void channel_ask_again(struct channels *ch, struct target *t)
 {
     if (t->state == TARGET_SUBSCRIBED)
         read_meta(ch, t);
@@ -91,7 +121,7 @@ void channels_ask_again(struct channels *ch, struct target *t)
 
 /* ---- what arrives ---- */
 
-void channels_on_message(struct channels *ch, struct target *t, struct slice bytes)
+void channel_on_message(struct channels *ch, struct target *t, struct slice bytes)
 {
     struct gateway_metrics *metrics = ch->ctx->metrics;
     struct envelope e;
@@ -110,10 +140,11 @@ void channels_on_message(struct channels *ch, struct target *t, struct slice byt
         if (t->state == TARGET_LIVE && e.id > t->last_id && e.prev != t->last_id)
             counter_add(&metrics->gaps, 1);
         t->last_id = MAX(t->last_id, e.id);
+        position_heard(&ch->position, e.id);
         if (repeat) {
             counter_add(&metrics->repeats, 1);
             return;
         }
     }
-    fanout_deliver(ch->fanout, t, &e, e.id);
+    fanout_deliver(ch->fanout, t, &e, position_of(ch->positions, e.id));
 }

@@ -7,6 +7,7 @@
 #include "gateway/census.h"
 #include "gateway/fanout.h"
 #include "gateway/hub.h"
+#include "gateway/position.h"
 
 struct channels {
     struct context *ctx;
@@ -14,16 +15,22 @@ struct channels {
     struct fanout *fanout;
     struct census *census;
     struct redis_commands *commands; /* of the node */
+    struct positions *positions;     /* of the worker */
+    struct node_position position;
 };
 
 /* *Borrows* all for the channels' life. */
 void channels_init(struct channels *ch, struct context *ctx, struct hub *hub, struct fanout *fanout,
-                   struct census *census, struct redis_commands *commands);
+                   struct census *census, struct redis_commands *commands, struct positions *positions);
+/* The channel's subscription is gone: what comes meanwhile is owed to the members. */
+void channel_lost(struct channels *ch, struct target *t);
+/* The last member has left: nothing is owed. */
+void channel_left(struct channels *ch, struct target *t);
 /* The target's channel was confirmed: what came before is learned, then it is live. */
-void channels_on_subscribed(struct channels *ch, struct target *t);
+void channel_on_subscribed(struct channels *ch, struct target *t);
 /* An envelope came on the target's channel. */
-void channels_on_message(struct channels *ch, struct target *t, struct slice bytes);
+void channel_on_message(struct channels *ch, struct target *t, struct slice bytes);
 /* The commands link is up again: what was asked for the target on the one that broke is asked again. */
-void channels_ask_again(struct channels *ch, struct target *t);
+void channel_ask_again(struct channels *ch, struct target *t);
 
 #endif

@@ -74,15 +74,23 @@ struct conn *conn_new(struct conn_home *home, const struct dialect *d, const str
     return c;
 }
 
+static bool all_live(const struct conn *c)
+{
+    for (const struct member *m = c->members; m != NULL; m = m->next_of_conn)
+        if (m->target->state != TARGET_LIVE)
+            return false;
+    return true;
+}
+
 void conn_join_user(struct conn *c, struct slice user)
 {
     struct buf name = {0};
     if (target_append_user(&name, user) != 0)
         BUG("a user id that auth let pass is no target");
     hub_join(c->home->hub, c, &c->members, TARGET_EVERYBODY);
-    struct target *t = hub_join(c->home->hub, c, &c->members, buf_slice(&name)); /* last, so first in c->members */
+    hub_join(c->home->hub, c, &c->members, buf_slice(&name)); /* last, so first in c->members */
     buf_release(&name);
-    if (t->state == TARGET_LIVE)
+    if (all_live(c))
         conn_ready(c);
 }
 
@@ -109,7 +117,7 @@ void conn_ready_all(struct target *t)
 {
     LIST_EACH_SAFE (it, &t->members) {
         struct conn *c = CONTAINER_OF(it, struct member, of_target)->conn;
-        if (c->members->target == t) /* the user's own target stands first */
+        if (c->state == CONN_JOINING && all_live(c))
             conn_ready(c);
     }
 }

@@ -21,7 +21,7 @@ struct conn_home {
 void conn_home_release(struct conn_home *home);
 
 enum conn_state {
-    CONN_JOINING, /* its channel is being subscribed; nothing was said yet */
+    CONN_JOINING, /* its channels are being subscribed; nothing was said yet */
     CONN_OPEN,
     CONN_CLOSING, /* our goodbye is on its way, or the client's was answered */
     CONN_DEAD,    /* waits for the worker to free it */
@@ -54,11 +54,11 @@ struct conn_identity {
  * connection without a user, or conn_close to refuse it where the client can see it. */
 struct conn *conn_new(struct conn_home *home, const struct dialect *d, const struct conn_identity *who,
                       struct transport *transport);
-/* Makes it a member of the user's target and of everybody's. Once the user's channel is subscribed it is ready. */
+/* Makes it a member of the user's target and of everybody's. It is ready once all its targets are live. */
 void conn_join_user(struct conn *c, struct slice user);
 /* All is subscribed: says hello, and only then listens to the client. A user with too many connections is refused. */
 void conn_ready(struct conn *c);
-/* conn_ready for all connections of a user's live target that are still joining. */
+/* A target has gone live: conn_ready for all its connections that are still joining and wait for no other target. */
 void conn_ready_all(struct target *t);
 /* Queues a frame (*keeps a ref*), to be written after this turn: true. False, and nothing queued, unless joining or
  * open; or when it does not read, and then it is closed. */

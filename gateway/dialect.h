@@ -15,7 +15,7 @@ struct dialect {
     const char *subprotocol;                         /* for Sec-WebSocket-Protocol; NULL: none */
     size_t outbox_min;                               /* bytes that may wait for a client even if OUTBOX_BYTES is less */
     struct frame *(*hello)(const struct welcome *w); /* NULL: says nothing first */
-    /* The same bytes for every connection. position: see bus.h. NULL: this dialect does not carry such events. */
+    /* The same bytes for every connection. position: see position.h. NULL: this dialect does not carry such events. */
     struct frame *(*encode_event)(const struct envelope *e, uint64_t position);
     void (*decode)(struct slice bytes, bool binary, struct message *out);
     /* NULL: this dialect has no such reply. */

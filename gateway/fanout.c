@@ -14,9 +14,10 @@ static size_t queue_to_members(struct target *t, const struct envelope *e, uint6
     bool encoded[DIALECT_ID_COUNT] = {false};
     size_t count = 0;
     LIST_EACH_SAFE (it, &t->members) {
-        struct conn *c = CONTAINER_OF(it, struct member, of_target)->conn;
+        const struct member *m = CONTAINER_OF(it, struct member, of_target);
+        struct conn *c = m->conn;
         const struct dialect *d = c->dialect;
-        if (c->state != CONN_OPEN)
+        if (c->state != CONN_OPEN || (e->id != 0 && e->id <= m->from))
             continue;
         if (!encoded[d->id]) {
             frames[d->id] = d->encode_event(e, position);

@@ -44,6 +44,7 @@ struct target {
     uint8_t seen_count;
     uint8_t state; /* enum target_state */
     bool asking;   /* elsewhere is being read */
+    bool held;     /* it may owe its members events: the node's safe id waits for it (position.h) */
     uint16_t name_n;
     char name[];
 };
@@ -53,6 +54,7 @@ struct member {
     struct member *next_of_conn;
     struct target *target;
     struct conn *conn;
+    uint64_t from; /* events with this id or less are not for it: it has them from its replay. 0: all are */
 };
 
 /* Who wants to know what happens in a hub; set by the worker. */

@@ -205,12 +205,17 @@ static struct target *target_of_user(const char *user)
     return t;
 }
 
-/* The channel of a user is subscribed and its meta was read. */
-static void go_live(const char *user)
+static void target_live(struct target *t)
 {
-    struct target *t = target_of_user(user);
     t->state = TARGET_LIVE;
     conn_ready_all(t);
+}
+
+/* The channels of everybody and of a user are subscribed and their metas were read. */
+static void go_live(const char *user)
+{
+    target_live(hub_find(&hub, TARGET_EVERYBODY));
+    target_live(target_of_user(user));
 }
 
 static struct conn *connect_user(const char *user)
@@ -255,6 +260,8 @@ static void hello_comes_first_when_all_is_subscribed(void **state)
     assert_int_equal(c->state, CONN_JOINING);
     flush_all();
     assert_string_equal(log_of(c), ""); /* neither said nor heard anything */
+    target_live(target_of_user("7"));
+    assert_int_equal(c->state, CONN_JOINING); /* everybody's is still to come */
     go_live("7");
     assert_int_equal(c->state, CONN_OPEN);
     flush_all();
@@ -486,6 +493,25 @@ static void an_event_is_one_frame_for_all_of_its_user(void **state)
     lose(other);
 }
 
+static void who_has_it_from_its_replay_does_not_hear_it_again(void **state)
+{
+    struct conn *c = connect_user("a"), *d = connect_user("a");
+    struct envelope e = {.id = 5, .event = SLICE("e"), .kind = ENVELOPE_TEXT, .payload = SLICE("x")};
+    c->members->from = 5;
+    fanout_deliver(&fanout, target_of_user("a"), &e, 0);
+    e.id = 6;
+    e.payload = SLICE("y");
+    fanout_deliver(&fanout, target_of_user("a"), &e, 0);
+    e.id = 0; /* ephemeral: always */
+    e.payload = SLICE("z");
+    fanout_deliver(&fanout, target_of_user("a"), &e, 0);
+    flush_all();
+    assert_string_equal(log_of(c), "{\"type\":\"e\",\"data\":\"y\"};{\"type\":\"e\",\"data\":\"z\"};");
+    assert_non_null(strstr(log_of(d), "\"data\":\"x\""));
+    lose(c);
+    lose(d);
+}
+
 static void who_is_joining_hears_nothing_yet(void **state)
 {
     struct conn *c = connect_as("\"a\"", 0);
@@ -636,6 +662,7 @@ int main(void)
         CONN_TEST(a_token_that_ends_soon_is_looked_at_apart),
         CONN_TEST(an_event_is_one_frame_for_all_of_its_user),
         CONN_TEST(who_is_joining_hears_nothing_yet),
+        CONN_TEST(who_has_it_from_its_replay_does_not_hear_it_again),
         CONN_TEST(a_slow_reader_goes_alone),
         CONN_TEST(every_delivery_is_observed),
         CONN_TEST(a_user_may_have_so_many_connections),
