@@ -2,6 +2,7 @@
  * MessagePack values, in the order in which tg1.lua unpacks them: the two files change together. */
 #include "common/redis_fn.h"
 
+#include "common/event_id.h"
 #include "common/mp.h"
 
 #include <stdio.h>
@@ -194,6 +195,72 @@ void redis_fn_heads(struct buf *out, unsigned bucket, const struct slice *target
     append_bulk(out, slice_make(number, (size_t)snprintf(number, sizeof(number), "%zu", count)));
     for (size_t i = 0; i < count; i++)
         append_bulk(out, target_name(TARGET_META, bucket, targets[i], name));
+}
+
+static void start_on_key(struct redis_fn_call *call, struct slice function, enum target_name which, unsigned bucket,
+                         struct slice target)
+{
+    start(call, function, SLICE("1"));
+    add(call, target_name(which, bucket, target, call->names[0]));
+    buf_clear(&call->header);
+}
+
+void redis_fn_read(struct redis_fn_call *call, enum target_name which, unsigned bucket, struct slice target,
+                   uint64_t from, uint64_t most, uint64_t bytes)
+{
+    start_on_key(call, SLICE("tg1_read"), which, bucket, target);
+    mp_write_uint(&call->header, from);
+    mp_write_uint(&call->header, most);
+    mp_write_uint(&call->header, bytes);
+    add(call, buf_slice(&call->header));
+}
+
+void redis_fn_count(struct redis_fn_call *call, enum target_name which, unsigned bucket, struct slice target,
+                    uint64_t from, uint64_t floor, uint64_t most)
+{
+    start_on_key(call, SLICE("tg1_count"), which, bucket, target);
+    mp_write_uint(&call->header, from);
+    mp_write_uint(&call->header, floor);
+    mp_write_uint(&call->header, most);
+    add(call, buf_slice(&call->header));
+}
+
+int redis_fn_count_parse(const redisReply *reply, struct redis_fn_count *out)
+{
+    uint64_t *fields[] = {&out->oldest, &out->count, &out->next};
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != ARRAY_LEN(fields))
+        return -1;
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        if (reply->element[i]->type != REDIS_REPLY_INTEGER || reply->element[i]->integer < 0)
+            return -1;
+        *fields[i] = (uint64_t)reply->element[i]->integer;
+    }
+    return 0;
+}
+
+void redis_fn_cursor(struct redis_fn_call *call, unsigned bucket, struct slice target, uint64_t ttl_ms, uint64_t most,
+                     const struct redis_fn_device *devices, size_t count)
+{
+    assert(count > 0 && count <= REDIS_FN_DEVICES_MAX);
+    start_on_key(call, SLICE("tg1_cursor"), TARGET_CURSORS, bucket, target);
+    mp_write_uint(&call->header, ttl_ms);
+    mp_write_uint(&call->header, most);
+    for (size_t i = 0; i < count; i++) {
+        mp_write_str(&call->header, devices[i].id);
+        mp_write_uint(&call->header, devices[i].position);
+        mp_write_uint(&call->header, devices[i].acks);
+    }
+    add(call, buf_slice(&call->header));
+}
+
+int redis_fn_cursor_parse(struct slice text, struct redis_fn_cursor *out)
+{
+    uint64_t acks;
+    if (event_id_parse(slice_cut(&text, ' '), &out->position) != 0 ||
+        slice_to_u64(slice_cut(&text, ' '), &out->seen_ms) != 0 || slice_to_u64(text, &acks) != 0)
+        return -1;
+    out->acks = acks != 0;
+    return 0;
 }
 
 /* How errors begin; what stands in no row is REDIS_FN_REFUSED. */

@@ -120,6 +120,44 @@ void redis_fn_load(struct redis_fn_call *call, bool replace);
  * Appends RESP to out, because argc has no bound; at most REDIS_FN_HEADS_MAX targets. */
 void redis_fn_heads(struct buf *out, unsigned bucket, const struct slice *targets, size_t count);
 
+/* ---- Reading logs, by functions that write nothing ---- */
+
+/* A log's events behind the id `from`, at most `most` of them, and no more once they have `bytes` together. The reply
+ * is an array: 1 if these were all, else 0, then their envelopes, oldest first. which: TARGET_LOG or TARGET_REFILLED.
+ */
+void redis_fn_read(struct redis_fn_call *call, enum target_name which, unsigned bucket, struct slice target,
+                   uint64_t from, uint64_t most, uint64_t bytes);
+
+/* Counts a log's events behind the id `from`; those at or below `floor` do not count. The reply is three integers: the
+ * id of the oldest event above the floor, 0 if there is none; the count; and 0, or the id from which to go on counting,
+ * because `most` events were looked at. */
+void redis_fn_count(struct redis_fn_call *call, enum target_name which, unsigned bucket, struct slice target,
+                    uint64_t from, uint64_t floor, uint64_t most);
+struct redis_fn_count {
+    uint64_t oldest, count, next;
+};
+/* 0, or -1 when the reply is none of redis_fn_count. */
+int redis_fn_count_parse(const redisReply *reply, struct redis_fn_count *out);
+
+/* ---- Cursors of a user's devices ---- */
+
+#define REDIS_FN_DEVICES_MAX 100 /* in one call */
+struct redis_fn_device {
+    struct slice id;
+    uint64_t position;
+    bool acks; /* it has acknowledged by itself, once: remembered */
+};
+/* Raises the cursors of a user's devices (never lowers one) and notes that they were seen now; forgets those not seen
+ * for ttl_ms, and those beyond `most` that were not seen longest. The reply is an integer. */
+void redis_fn_cursor(struct redis_fn_call *call, unsigned bucket, struct slice target, uint64_t ttl_ms, uint64_t most,
+                     const struct redis_fn_device *devices, size_t count);
+/* A cursor as HGET of target_name(TARGET_CURSORS, …) gives it: 0, or -1 when it is none. */
+struct redis_fn_cursor {
+    uint64_t position, seen_ms; /* when it was seen, by the node's clock */
+    bool acks;
+};
+int redis_fn_cursor_parse(struct slice text, struct redis_fn_cursor *out);
+
 /* ---- Replies ---- */
 
 enum redis_fn_result {

@@ -11,7 +11,7 @@
 -- So arguments come as a row of MessagePack values in one string, and the body is joined with its ids in one step.
 -- Numbers stay below 2^53, where doubles are exact. A change of what a function takes or answers is a new function
 -- tg2_… in this library (two libraries would have two clocks). Every change raises the version.
-local VERSION = 1
+local VERSION = 2
 
 -- Of this many pipes, those used last, the sequence is remembered, and of at most as many again.
 local PIPES = 2048
@@ -318,6 +318,122 @@ local function heads(keys)
     return ids
 end
 
+-- The other way. What is no id is below all.
+local function id_number(text)
+    local ms, us = string.match(text or '', '^(%d+)-(%d+)$')
+    return ms and ms * 1000 + us or 0
+end
+
+local READ_STEP_MAX = 64 -- entries looked at together
+
+-- A log's events behind an id, as many as a reader can hold: whether these were all, then their envelopes.
+local function read(keys, args)
+    if not call then
+        bind()
+    end
+    local from, most, bytes = unpack(args[1])
+    local found, count, size, at, step = { 0 }, 0, 0, '(' .. id_text(from), 4
+    repeat
+        local entries = call('XRANGE', keys[1], at, '+', 'COUNT', step)
+        for i = 1, #entries do
+            local envelope = entries[i][2][2]
+            count, size = count + 1, size + #envelope
+            found[count + 1] = envelope
+            if count >= most or size >= bytes then
+                return found
+            end
+            at = '(' .. entries[i][1]
+        end
+        local ended = #entries < step
+        step = count == 0 and 1 or math.ceil((bytes - size) / (size / count + 1))
+        step = math.max(1, math.min(step, most - count, READ_STEP_MAX))
+    until ended
+    found[1] = 1
+    return found
+end
+
+-- How many events of a log stand behind an id (and the floor, below which nothing counts), without looking at them
+-- where their number is known. Returns the oldest above the floor, the count, and where to go on counting: 0 at the
+-- end.
+local function count(keys, args)
+    if not call then
+        bind()
+    end
+    local from, floor, most = unpack(args[1])
+    local first = call('XRANGE', keys[1], '-', '+', 'COUNT', 1)[1]
+    local oldest = first and id_number(first[1]) or 0
+    from = math.max(from, floor)
+    if oldest > from then
+        return { oldest, call('XLEN', keys[1]), 0 }
+    end
+    if first and oldest <= floor then
+        first = call('XRANGE', keys[1], '(' .. id_text(floor), '+', 'COUNT', 1)[1]
+        oldest = first and id_number(first[1]) or 0
+    end
+    local counted, at = 0, '(' .. id_text(from)
+    while counted < most do
+        local step = math.min(READ_STEP_MAX, most - counted)
+        local entries = call('XRANGE', keys[1], at, '+', 'COUNT', step)
+        counted = counted + #entries
+        if #entries < step then
+            return { oldest, counted, 0 }
+        end
+        at = '(' .. entries[step][1]
+    end
+    return { oldest, counted, id_number(sub(at, 2)) }
+end
+
+-- A device's cursor: its position, when it was seen last in milliseconds, and 1 once it has acknowledged by itself.
+local function cursor_of(value)
+    local id, seen, acks = string.match(value or '', '^(%S+) (%d+) (%d)$')
+    return id_number(id), tonumber(seen) or 0, tonumber(acks) or 0
+end
+
+-- Devices not seen for so long, and of the others those that are too many.
+local function forget_devices(key, oldest, most)
+    local row, left = call('HGETALL', key), {}
+    for i = 1, #row, 2 do
+        local _, seen = cursor_of(row[i + 1])
+        if seen < oldest then
+            call('HDEL', key, row[i])
+        else
+            left[#left + 1] = { row[i], seen }
+        end
+    end
+    if #left <= most then
+        return
+    end
+    table.sort(left, function(a, b)
+        return a[2] > b[2]
+    end)
+    for i = most + 1, #left do
+        call('HDEL', key, left[i][1])
+    end
+end
+
+-- Cursors only rise, whoever writes them how late.
+local function cursor(keys, args)
+    if not call then
+        bind()
+    end
+    local values = { unpack(args[1]) }
+    local ttl, most = values[1], values[2]
+    local time = call('TIME')
+    local now = time[1] * 1000 + math.floor(time[2] / 1000)
+    for i = 3, #values, 3 do
+        local device, id, acks = values[i], values[i + 1], values[i + 2]
+        local had, _, acked = cursor_of(call('HGET', keys[1], device))
+        id, acks = math.max(id, had), math.max(acks, acked)
+        call('HSET', keys[1], device, format('%s %.0f %d', id_text(id), now, acks))
+    end
+    local devices = call('HLEN', keys[1])
+    if devices > (#values - 2) / 3 then
+        forget_devices(keys[1], now - ttl, most)
+    end
+    call('PEXPIRE', keys[1], ttl)
+    return devices
+end
+
 local function version()
     return VERSION
 end
@@ -327,4 +443,7 @@ redis.register_function('tg1_publish', publish)
 redis.register_function('tg1_mark', mark)
 redis.register_function('tg1_beat', beat)
 redis.register_function { function_name = 'tg1_heads', callback = heads, flags = { 'no-writes' } }
+redis.register_function { function_name = 'tg1_read', callback = read, flags = { 'no-writes' } }
+redis.register_function { function_name = 'tg1_count', callback = count, flags = { 'no-writes' } }
+redis.register_function('tg1_cursor', cursor)
 redis.register_function { function_name = 'tg1_version', callback = version, flags = { 'no-writes', 'allow-stale' } }

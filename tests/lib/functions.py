@@ -48,6 +48,14 @@ def meta(target):
     return f"{prefix(target)}m:{target}"
 
 
+def refilled(target):
+    return f"{prefix(target)}h:{target}"
+
+
+def cursors(target):
+    return f"{prefix(target)}d:{target}"
+
+
 def keys(target):
     return f"{prefix(target)}k:{target}"
 
@@ -134,6 +142,21 @@ class Sender:
 
     def beat(self, target, floor=0):
         return "FCALL", "tg1_beat", 1, prefix(target) + "beat", pack(*self.place(), floor)
+
+
+def read(log_name, after=0, most=1000, size=1 << 30):
+    """A command: a log's events behind an id."""
+    return "FCALL", "tg1_read", 1, log_name, pack(after, most, size)
+
+
+def count(log_name, after=0, floor=0, most=1000):
+    """A command: [oldest, count, where to go on]."""
+    return "FCALL", "tg1_count", 1, log_name, pack(after, floor, most)
+
+
+def cursor(target, *devices, ttl=3_600_000, most=100):
+    """A command: devices are (id, position, acks)."""
+    return "FCALL", "tg1_cursor", 1, cursors(target), pack(ttl, most, *(value for row in devices for value in row))
 
 
 def parts_of(client, target):

@@ -3,8 +3,8 @@
 import contextlib
 import itertools
 
-from lib.functions import (SOURCE, Sender, channel, entries, keys, log, marker, meta, pack, parts_of, prefix, tags,
-                           text_of, unpack)
+from lib.functions import (SOURCE, Sender, channel, count, cursor, cursors, entries, keys, log, marker, meta, pack, parts_of, prefix, read,
+                           tags, text_of, unpack)
 from lib.proc import wait_until
 from lib.redis import Redis, RedisClient, RedisError, encode
 
@@ -537,3 +537,71 @@ def test_errors_read_as_the_callers_expect(folder):
         assert refused(client.ask(*new_pipe().beat("u:1")), "OOM ")
         client("CONFIG", "SET", "maxmemory", 0, "min-replicas-to-write", 1)
         assert refused(client.ask(*new_pipe().append("u:1")), "NOREPLICAS ")
+
+
+def test_reading_a_log_in_pieces(folder):
+    with running(folder) as (_, client):
+        s = pipe_with_marker(client, "u:1")
+        sizes = [10, 3000, 100, 100, 100, 100_000] + [50] * 300
+        ids = client.pipeline([s.append("u:1", "t#0/0", i, body=b"x" * size) for i, size in enumerate(sizes)])
+        envelopes = [envelope for _, envelope in entries(client, "u:1")]
+        assert client(*read(log("u:1"))) == [1, *envelopes]
+        assert client(*read(log("u:1"), ids[-2])) == [1, envelopes[-1]]
+        assert client(*read(log("u:1"), ids[-1])) == [1] and client(*read(log("u:none"))) == [1]
+        for most, size in ((1, 1 << 20), (7, 1 << 20), (1000, 1), (1000, 2500), (1000, 20_000)):
+            got, after = [], 0
+            for _ in range(1000):
+                ended, *piece = client(*read(log("u:1"), after, most, size))
+                assert len(piece) <= most and sum(map(len, piece[:-1])) < size, (most, size, piece)
+                got += piece
+                after = ids[len(got) - 1]
+                if ended:
+                    break
+            assert got == envelopes, (most, size, len(got))
+
+
+def test_counting_a_log(folder):
+    with running(folder) as (_, client):
+        s = pipe_with_marker(client, "u:1", maxlen=1_000_000)
+        ids = client.pipeline([s.append("u:1", "t#0/0", i) for i in range(300)])
+        assert client(*count(log("u:none"))) == [0, 0, 0]
+        assert client(*count(log("u:1"), most=0)) == [ids[0], 300, 0]  # known without looking
+        assert client(*count(log("u:1"), ids[99])) == [ids[0], 200, 0]
+        assert client(*count(log("u:1"), 0, ids[99])) == [ids[100], 200, 0]
+        assert client(*count(log("u:1"), ids[-1])) == [ids[0], 0, 0]
+        assert client(*count(log("u:1"), 0, ids[-1])) == [0, 0, 0]
+        assert client(*count(log("u:1"), ids[0], most=0)) == [ids[0], 0, ids[0]]
+        counted, at = 0, ids[0]
+        while at:
+            _, more, at = client(*count(log("u:1"), at, most=70))
+            counted += more
+        assert counted == 299
+
+
+def seen(client, target):
+    """Device → (position, acks)."""
+    row = client("HGETALL", cursors(target))
+    return {row[i].decode(): (row[i + 1].split()[0].decode(), row[i + 1].split()[2] == b"1") for i in range(0, len(row), 2)}
+
+
+def test_cursors_only_rise(folder):
+    with running(folder) as (_, client):
+        assert client(*cursor("u:1", ("a", 5000, 0), ("b", 0, 1))) == 2
+        assert seen(client, "u:1") == {"a": ("5-0", False), "b": ("0", True)}
+        client(*cursor("u:1", ("a", 4999, 1), ("b", 7001, 0)))
+        assert seen(client, "u:1") == {"a": ("5-0", True), "b": ("7-1", True)}
+        assert 3_590_000 < client("PTTL", cursors("u:1")) <= 3_600_000
+        client("HSET", cursors("u:1"), "a", "nonsense")
+        client(*cursor("u:1", ("a", 6000, 0)))
+        assert seen(client, "u:1")["a"] == ("6-0", False)
+
+
+def test_devices_are_forgotten(folder):
+    with running(folder) as (_, client):
+        now = int(client("TIME")[0]) * 1000
+        for n in range(10):
+            client("HSET", cursors("u:1"), f"d{n}", f"1-0 {now - n * 60_000} 0")
+        assert client(*cursor("u:1", ("new", 9000, 0), ttl=5 * 60_000 + 30_000)) == 11
+        assert set(seen(client, "u:1")) == {"new", *(f"d{n}" for n in range(6))}
+        client(*cursor("u:1", ("d5", 9000, 0), most=3))
+        assert set(seen(client, "u:1")) == {"new", "d5", "d0"}

@@ -110,6 +110,52 @@ static void the_other_calls(void **state)
     redis_fn_call_release(&call);
 }
 
+static void reading_and_counting(void **state)
+{
+    struct redis_fn_call call = {0};
+    redis_fn_read(&call, TARGET_LOG, 0, SLICE("u:1"), 300, 5, 6);
+    ASSERT_CALL(&call, SLICE("FCALL"), SLICE("tg1_read"), SLICE("1"), SLICE("tg:{46920}:l:u:1"),
+                SLICE("\xcd\x01\x2c\x05\x06"));
+    redis_fn_count(&call, TARGET_REFILLED, 0, SLICE("u:1"), 7, 8, 9);
+    ASSERT_CALL(&call, SLICE("FCALL"), SLICE("tg1_count"), SLICE("1"), SLICE("tg:{46920}:h:u:1"),
+                SLICE("\x07\x08\x09"));
+    redis_fn_call_release(&call);
+
+    redisReply numbers[3], *row[3];
+    for (unsigned i = 0; i < 3; i++) {
+        numbers[i] = (redisReply){.type = REDIS_REPLY_INTEGER, .integer = i + 1};
+        row[i] = &numbers[i];
+    }
+    redisReply reply = {.type = REDIS_REPLY_ARRAY, .elements = 3, .element = row};
+    struct redis_fn_count counted;
+    assert_int_equal(redis_fn_count_parse(&reply, &counted), 0);
+    assert_true(counted.oldest == 1 && counted.count == 2 && counted.next == 3);
+    numbers[1].integer = -1;
+    assert_int_equal(redis_fn_count_parse(&reply, &counted), -1);
+    reply.elements = 2;
+    assert_int_equal(redis_fn_count_parse(&reply, &counted), -1);
+    assert_int_equal(redis_fn_count_parse(&numbers[0], &counted), -1);
+}
+
+static void cursors(void **state)
+{
+    struct redis_fn_call call = {0};
+    const struct redis_fn_device devices[] = {{SLICE("tv"), 5, false}, {SLICE("x"), 200, true}};
+    redis_fn_cursor(&call, 0, SLICE("u:1"), 3, 4, devices, 2);
+    ASSERT_CALL(&call, SLICE("FCALL"), SLICE("tg1_cursor"), SLICE("1"), SLICE("tg:{46920}:d:u:1"),
+                SLICE("\x03\x04\xa2tv\x05\x00\xa1x\xcc\xc8\x01"));
+    redis_fn_call_release(&call);
+
+    struct redis_fn_cursor c;
+    assert_int_equal(redis_fn_cursor_parse(SLICE("1700000000000-1 1700000000099 1"), &c), 0);
+    assert_true(c.position == 1700000000000001 && c.seen_ms == 1700000000099 && c.acks);
+    assert_int_equal(redis_fn_cursor_parse(SLICE("0 5 0"), &c), 0);
+    assert_true(c.position == 0 && c.seen_ms == 5 && !c.acks);
+    static const char *const bad[] = {"", "0", "0 5", "0 5 ", "0 x 0", "1 5 0", "0 5 0 0", " 0 5 0"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(redis_fn_cursor_parse(slice_of(bad[i]), &c), -1);
+}
+
 static void heads_are_resp(void **state)
 {
     struct buf out = {0};
@@ -127,7 +173,8 @@ static void the_source_is_whole_and_versioned(void **state)
     assert_int_equal(source.p[source.n - 1], '\n');
     assert_int_equal(strlen(source.p), source.n);
     assert_true(redis_fn_source_version() >= 1);
-    const char *functions[] = {"tg1_append", "tg1_publish", "tg1_mark", "tg1_beat", "tg1_heads", "tg1_version"};
+    const char *functions[] = {"tg1_append", "tg1_publish", "tg1_mark",   "tg1_beat",   "tg1_heads",
+                               "tg1_read",   "tg1_count",   "tg1_cursor", "tg1_version"};
     for (size_t i = 0; i < ARRAY_LEN(functions); i++)
         assert_non_null(strstr(source.p, functions[i]));
 }
@@ -289,6 +336,8 @@ int main(void)
         cmocka_unit_test(append_names_keys_then_header_channel_body),
         cmocka_unit_test(a_call_is_made_anew_each_time),
         cmocka_unit_test(the_other_calls),
+        cmocka_unit_test(reading_and_counting),
+        cmocka_unit_test(cursors),
         cmocka_unit_test(heads_are_resp),
         cmocka_unit_test(the_source_is_whole_and_versioned),
         cmocka_unit_test(only_an_older_library_is_replaced),
