@@ -1,0 +1,219 @@
+"""The tools of the fault suite do what they say, each by itself, on a Redis of its own."""
+
+import socket
+import threading
+import time
+
+from chaos.faultproxy import FaultProxy
+from lib.proc import wait_until
+from lib.redis import Redis, RedisClient
+
+
+class Stage:
+    """A Redis, the proxy before it, and one route."""
+
+    def __init__(self, folder, build, seed=5):
+        self.redis = Redis(folder)
+        self.proxy = FaultProxy(build, folder, seed)
+
+    def __enter__(self):
+        self.redis.start()
+        self.proxy.start()
+        self.route = self.proxy.to_redis("r", self.redis.port)
+        return self
+
+    def __exit__(self, *_):
+        status = self.proxy.stop()
+        self.redis.stop()
+        assert status == 0 and not self.proxy.proc.reports(), self.proxy.proc.tail()
+
+    def client(self, timeout=10):
+        return RedisClient(self.route.port, timeout=timeout)
+
+
+def received(subscriber, stop):
+    """Numbers of the messages until `stop` comes."""
+    got = []
+    while True:
+        kind, _, payload = subscriber.reply()
+        assert kind == b"smessage", kind
+        if payload == stop:
+            return got
+        got.append(int(payload.split(b" ")[0]))
+
+
+def publish(redis, channel, count, size=200):
+    client = RedisClient(redis.port)
+    for start in range(0, count, 500):
+        client.pipeline([("SPUBLISH", channel, f"{n} " + "x" * (n * 37 % size))
+                         for n in range(start, min(count, start + 500))])
+    client.close()
+
+
+def test_messages_are_left_out_by_share_and_seed(build, folder):
+    lost = []
+    for turn in range(2):
+        with Stage(folder, build, seed=11) as stage:
+            subscriber = stage.client()
+            subscriber("SSUBSCRIBE", "c")
+            stage.route.drop(0.05)
+            publish(stage.redis, "c", 20000)
+            wait_until(lambda s=stage: s.route.stats()["messages"] == 20000, 20, "all messages passed")
+            stage.route.heal()
+            RedisClient(stage.redis.port)("SPUBLISH", "c", "stop")
+            got = received(subscriber, b"stop")
+            lost.append(sorted(set(range(20000)) - set(got)))
+            assert got == sorted(set(got)), "order or repeats"
+            assert len(lost[-1]) == stage.route.stats()["dropped"] and 800 < len(lost[-1]) < 1200, len(lost[-1])
+            assert subscriber("PING") == [b"pong", b""]
+    assert lost[0] == lost[1], "the same seed, another loss"
+
+
+def test_only_some_channels_are_left_out(build, folder):
+    with Stage(folder, build) as stage:
+        subscriber = stage.client()
+        subscriber("SSUBSCRIBE", "tg:{1}:c")
+        subscriber("SSUBSCRIBE", "tg:{1}:beat")
+        stage.route.drop(1, only=":beat")
+        publish(stage.redis, "tg:{1}:beat", 10)
+        publish(stage.redis, "tg:{1}:c", 10)
+        RedisClient(stage.redis.port)("SPUBLISH", "tg:{1}:c", "stop")
+        assert received(subscriber, b"stop") == list(range(10))
+        assert stage.route.stats()["dropped"] == 10
+
+
+def test_replies_pass_unchanged_also_in_pieces(build, folder):
+    with Stage(folder, build) as stage:
+        direct, through = RedisClient(stage.redis.port), stage.client()
+        commands = [("SET", "a", "x" * 300000), ("GET", "a"), ("GET", "none"), ("ECHO", "*3\r\n$8\r\nsmessage\r\n"),
+                    ("LPUSH", "l", *range(1000)), ("LRANGE", "l", 0, -1), ("NOT", "A", "COMMAND"), ("COMMAND",),
+                    ("EVAL", "return {1,{2,{}},false,{'x'}}", 0), ("XADD", "s", "1-1", "f", "v"), ("XRANGE", "s", "-", "+")]
+        expected = [str(reply) for reply in direct.pipeline(commands)]
+        direct("FLUSHALL")
+        assert [str(reply) for reply in through.pipeline(commands)] == expected
+        stage.route.drop(0.5)
+        stage.route.delay(1, 3)
+        direct("FLUSHALL")
+        assert [str(reply) for reply in through.pipeline(commands)] == expected
+
+
+def test_delay_is_each_way_and_keeps_order(build, folder):
+    with Stage(folder, build) as stage:
+        client = stage.client()
+        stage.route.delay(100, 50)
+        started = time.monotonic()
+        assert client.pipeline([("INCR", "n")] * 50) == list(range(1, 51))
+        assert time.monotonic() - started >= 0.2
+
+
+def test_a_reply_is_cut_with_a_reset(build, folder):
+    with Stage(folder, build) as stage:
+        client = stage.client()
+        client("SET", "k", "0123456789" * 100)
+        stage.route.cut_replies(at=50, count=1)
+        assert client("PING") == "PONG", "a short reply is not cut"
+        client.sock.sendall(b"GET k\r\n")
+        got = b""
+        try:
+            while piece := client.sock.recv(4096):
+                got += piece
+            raise AssertionError("an end, not a reset")
+        except ConnectionResetError:
+            pass
+        assert got in (b"$1000\r\n" + (b"0123456789" * 5)[:43], b""), got
+        again = stage.client()
+        assert len(again("GET", "k")) == 1000 and stage.route.stats()["cut"] == 1
+
+
+def test_a_hole_swallows_both_ways_without_an_end(build, folder):
+    with Stage(folder, build) as stage:
+        client = stage.client(timeout=0.3)
+        assert client("PING") == "PONG"
+        stage.route.hole()
+        late = stage.client(timeout=0.3)
+        for one in (client, late):
+            try:
+                raise AssertionError(one("PING"))
+            except TimeoutError:
+                pass
+        clients = RedisClient(stage.redis.port)("CLIENT", "LIST")
+        client.close()
+        time.sleep(0.2)
+        assert len(RedisClient(stage.redis.port)("CLIENT", "LIST").splitlines()) == len(clients.splitlines()) == 2, \
+            "Redis heard of the end"
+        stage.route.heal()
+        wait_until(lambda: len(RedisClient(stage.redis.port)("CLIENT", "LIST").splitlines()) == 1, 5, "the end is told")
+        assert stage.client()("PING") == "PONG"
+
+
+def test_a_hole_may_spare_those_who_are_there(build, folder):
+    with Stage(folder, build) as stage:
+        client = stage.client()
+        assert client("PING") == "PONG"
+        stage.route.hole(existing=False)
+        try:
+            raise AssertionError(stage.client(timeout=0.3)("PING"))
+        except TimeoutError:
+            pass
+        assert client("PING") == "PONG"
+
+
+def test_what_is_frozen_goes_on(build, folder):
+    with Stage(folder, build) as stage:
+        client = stage.client()
+        assert client("INCR", "n") == 1
+        stage.route.freeze()
+        answers = []
+        asking = threading.Thread(target=lambda: answers.append(client("INCR", "n")))
+        asking.start()
+        asking.join(0.3)
+        assert asking.is_alive() and RedisClient(stage.redis.port)("GET", "n") == b"1"
+        stage.route.heal()
+        asking.join(5)
+        assert answers == [2]
+
+
+def test_refused_and_reset(build, folder):
+    with Stage(folder, build) as stage:
+        client = stage.client()
+        assert client("PING") == "PONG"
+        stage.route.refuse()
+        try:
+            stage.client()
+            raise AssertionError("not refused")
+        except ConnectionRefusedError:
+            pass
+        assert client("PING") == "PONG"
+        assert stage.route.reset() == 1
+        try:
+            raise AssertionError(client("PING"))
+        except ConnectionResetError:
+            pass
+        stage.route.heal()
+        assert stage.client()("PING") == "PONG"
+
+
+def test_a_server_that_is_not_there(build, folder):
+    with Stage(folder, build) as stage:
+        stage.redis.stop()
+        try:
+            raise AssertionError(stage.client()("PING"))
+        except ConnectionError:
+            pass
+        assert stage.route.stats()["unreachable"] == 1
+        stage.redis.start()
+        assert stage.client()("PING") == "PONG"
+
+
+def test_nonsense_to_the_proxy_is_refused(build, folder):
+    with Stage(folder, build) as stage:
+        for words in (("set", "r", "drop", "2"), ("set", "r", "what", "1"), ("set", "nobody", "drop", "1"), ("fly", "r"),
+                      ("set", "r", "drop"), ("add", "r", "1", "2", "resp"), ("add", "x", "0", "2", "resp")):
+            try:
+                stage.proxy.command(*words)
+            except ValueError:
+                continue
+            raise AssertionError(words)
+        with socket.create_connection(("127.0.0.1", stage.proxy.control)) as sock:
+            sock.sendall(b"x" * 100000)
+        assert stage.client()("PING") == "PONG"
