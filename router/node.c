@@ -1,83 +1,21 @@
-/* Greeting a node: our library (loaded where it is missing or older), then whether it may evict what it is given. Each
- * step is one command; a step that fails is tried again a little later. */
+/* Greeting a node: our library, then whether it may evict what it is given. */
 #include "router/node.h"
 #include "common/log.h"
 
-#define GREET_RETRY_MS     500
 #define POLICY_INTERVAL_MS 10000
 #define POLICY_BAD_MS      1000 /* while it is refused: sooner, so that mending it is noticed */
 
-static void ask_version(struct node *n);
 static void ask_policy(struct node *n);
 
-static void ask(struct node *n, redis_reply_cb cb)
+static void on_library_ready(struct redis_library *lib)
 {
-    (void)redis_commands_send(&n->rc, n->scratch.argv, n->scratch.argc, cb, n); /* -1: on_down follows */
-}
-
-static void retry_later(struct node *n, const redisReply *reply)
-{
-    log_error("redis_library_failed", LOG_S("address", n->rc.link.label),
-              LOG_S("reply", reply->type == REDIS_REPLY_ERROR ? reply->str : "odd reply"));
-    timer_start(n->loop, &n->retry, GREET_RETRY_MS);
-}
-
-static void on_retry(struct timer *t)
-{
-    ask_version(CONTAINER_OF(t, struct node, retry));
-}
-
-static void on_library_ready(struct node *n)
-{
+    struct node *n = lib->owner;
     if (!n->reloading) {
         ask_policy(n);
         return;
     }
     n->reloading = false;
     node_open(n);
-}
-
-static void on_loaded(void *arg, const redisReply *reply);
-
-static void take_step(struct node *n, enum redis_fn_step step, const redisReply *reply)
-{
-    switch (step) {
-    case REDIS_FN_READY:
-        on_library_ready(n);
-        break;
-    case REDIS_FN_LOAD:
-    case REDIS_FN_LOAD_REPLACE:
-        log_info("redis_library_load", LOG_S("address", n->rc.link.label), LOG_I("version", redis_fn_source_version()));
-        redis_fn_load(&n->scratch, step == REDIS_FN_LOAD_REPLACE);
-        ask(n, on_loaded);
-        break;
-    case REDIS_FN_ASK:
-        ask_version(n);
-        break;
-    case REDIS_FN_FAILED:
-        retry_later(n, reply);
-        break;
-    }
-}
-
-static void on_loaded(void *arg, const redisReply *reply)
-{
-    struct node *n = arg;
-    if (reply != NULL)
-        take_step(n, redis_fn_after_load(reply), reply);
-}
-
-static void on_version(void *arg, const redisReply *reply)
-{
-    struct node *n = arg;
-    if (reply != NULL)
-        take_step(n, redis_fn_after_version(reply), reply);
-}
-
-static void ask_version(struct node *n)
-{
-    redis_fn_version(&n->scratch);
-    ask(n, on_version);
 }
 
 /* The value of "name:value\r\n" in the text of INFO; empty when it is not there. */
@@ -132,7 +70,7 @@ static void on_up(struct redis_commands *rc)
     struct node *n = rc->owner;
     n->state = NODE_GREETING;
     n->reloading = false;
-    ask_version(n);
+    redis_library_ensure(&n->library);
 }
 
 static void on_down(struct redis_commands *rc, const char *reason)
@@ -141,7 +79,7 @@ static void on_down(struct redis_commands *rc, const char *reason)
     if (n->state == NODE_READY)
         n->down_ms = n->loop->now_ms;
     n->state = NODE_DOWN;
-    timer_stop(&n->retry);
+    redis_library_stop(&n->library);
     pipe_close(&n->pipe);
     n->ops->on_down(n);
 }
@@ -154,7 +92,7 @@ static void on_closed(struct pipe *p, enum redis_fn_result why)
         return;
     }
     n->reloading = true;
-    ask_version(n);
+    redis_library_ensure(&n->library);
 }
 
 static void on_open(struct pipe *p)
@@ -195,7 +133,7 @@ void node_init(struct node *n, struct loop *l, const struct endpoint *endpoint, 
                const struct node_ops *ops, void *owner)
 {
     *n = (struct node){.loop = l, .ops = ops, .owner = owner, .down_ms = l->now_ms};
-    timer_init(&n->retry, on_retry);
+    redis_library_init(&n->library, l, &n->rc, n, on_library_ready);
     markers_init(&n->markers, &n->rc, home, self, &markers_ops, n);
     pipe_init(&n->pipe, l, &n->rc, &pipe_ops, n, n->markers.epochs);
     redis_commands_init(&n->rc, l, endpoint, n, on_up, on_down);
@@ -203,12 +141,11 @@ void node_init(struct node *n, struct loop *l, const struct endpoint *endpoint, 
 
 void node_release(struct node *n)
 {
-    timer_stop(&n->retry);
     n->state = NODE_DOWN;
     redis_commands_release(&n->rc);
     pipe_release(&n->pipe);
     markers_release(&n->markers);
-    redis_fn_call_release(&n->scratch);
+    redis_library_release(&n->library);
 }
 
 void node_open(struct node *n)

@@ -3,6 +3,7 @@
 #ifndef TIDEGATE_ROUTER_NODE_H
 #define TIDEGATE_ROUTER_NODE_H
 
+#include "common/redis_library.h"
 #include "router/markers.h"
 #include "router/pipe.h"
 
@@ -40,8 +41,7 @@ struct node {
     char policy[32];   /* maxmemory-policy when it is not noeviction, else "" */
     uint64_t asked_ms; /* when the policy was asked for */
     uint64_t down_ms;  /* since when the state is not NODE_READY */
-    struct timer retry;
-    struct redis_fn_call scratch;
+    struct redis_library library;
 };
 
 /* Connects. Borrows endpoint, home (the number of the node that has a bucket; this one is self) and ops. */
