@@ -94,13 +94,22 @@ static void write_decimal(struct buf *b, uint64_t value)
     mp_write_str(b, slice_make(digits + at, sizeof(digits) - at));
 }
 
-static void write_append_header(struct redis_fn_call *call, const struct redis_fn_append *a)
+static void write_name(struct buf *b, struct slice prefix, struct slice part)
+{
+    char name[COORDINATE_PART_MAX + 2];
+    assert(prefix.n + part.n <= sizeof(name));
+    memcpy(name, prefix.p, prefix.n);
+    memcpy(name + prefix.n, part.p, part.n);
+    mp_write_str(b, slice_make(name, prefix.n + part.n));
+}
+
+static void write_append_header(struct redis_fn_call *call, const struct redis_fn_append *a, struct slice prefix)
 {
     struct buf *h = &call->header;
     start_header(call, a->pipe);
     mp_write_uint(h, a->turn);
     mp_write_uint(h, a->epoch);
-    mp_write_str(h, a->part);
+    write_name(h, prefix, a->part);
     mp_write_uint(h, a->n);
     mp_write_uint(h, a->offset);
     write_decimal(h, a->maxlen);
@@ -112,18 +121,34 @@ static void write_append_header(struct redis_fn_call *call, const struct redis_f
     mp_write_uint(h, a->kafka_ms);
 }
 
-void redis_fn_append(struct redis_fn_call *call, const struct redis_fn_append *a)
+/* Where an append goes: names in the order in which tg1.lua takes its keys. */
+static void start_append(struct redis_fn_call *call, struct slice function, const struct redis_fn_append *a,
+                         enum target_name log, enum target_name meta, enum target_name keys)
 {
     assert(a->maxlen > 0 && a->ttl_ms > 0 && a->part.n <= COORDINATE_PART_MAX);
-    start(call, SLICE("tg1_append"), a->key.p != NULL ? SLICE("4") : SLICE("3"));
-    add(call, target_name(TARGET_LOG, a->bucket, a->target, call->names[0]));
-    add(call, target_name(TARGET_META, a->bucket, a->target, call->names[1]));
+    start(call, function, a->key.p != NULL ? SLICE("4") : SLICE("3"));
+    add(call, target_name(log, a->bucket, a->target, call->names[0]));
+    add(call, target_name(meta, a->bucket, a->target, call->names[1]));
     add(call, target_marker(a->bucket, call->names[2]));
     if (a->key.p != NULL)
-        add(call, target_name(TARGET_IDEMPOTENCY, a->bucket, a->target, call->names[3]));
-    write_append_header(call, a);
+        add(call, target_name(keys, a->bucket, a->target, call->names[3]));
+}
+
+void redis_fn_append(struct redis_fn_call *call, const struct redis_fn_append *a)
+{
+    start_append(call, SLICE("tg1_append"), a, TARGET_LOG, TARGET_META, TARGET_IDEMPOTENCY);
+    write_append_header(call, a, SLICE(""));
     add(call, buf_slice(&call->header));
     add(call, target_name(TARGET_CHANNEL, a->bucket, a->target, call->names[4]));
+    add(call, a->body);
+}
+
+void redis_fn_refill(struct redis_fn_call *call, const struct redis_fn_append *a)
+{
+    assert(a->part.n > 0);
+    start_append(call, SLICE("tg1_refill"), a, TARGET_REFILLED, TARGET_REFILL_META, TARGET_REFILL_KEYS);
+    write_append_header(call, a, SLICE("~"));
+    add(call, buf_slice(&call->header));
     add(call, a->body);
 }
 
@@ -137,6 +162,19 @@ void redis_fn_publish(struct redis_fn_call *call, struct redis_fn_pipe pipe, uns
     add(call, body);
 }
 
+static void write_field(struct buf *b, const struct redis_fn_watermark *w)
+{
+    static const struct slice prefixes[] = {
+        [REDIS_FN_APPLIED] = {"", 0},   [REDIS_FN_BOUND] = {"r:", 2},  [REDIS_FN_UNBOUND] = {"r:", 2},
+        [REDIS_FN_REFILLED] = {"~", 1}, [REDIS_FN_FROM] = {"from", 4},
+    };
+    write_name(b, prefixes[w->field], w->field == REDIS_FN_FROM ? SLICE("") : w->part);
+    if (w->field == REDIS_FN_UNBOUND)
+        mp_write_str(b, SLICE("?"));
+    else
+        mp_write_uint(b, w->offset);
+}
+
 void redis_fn_mark(struct redis_fn_call *call, struct redis_fn_pipe pipe, unsigned bucket, uint64_t epoch,
                    enum redis_fn_create create, const struct redis_fn_watermark *watermarks, size_t count)
 {
@@ -145,10 +183,8 @@ void redis_fn_mark(struct redis_fn_call *call, struct redis_fn_pipe pipe, unsign
     start_header(call, pipe);
     mp_write_uint(&call->header, epoch);
     mp_write_uint(&call->header, create);
-    for (size_t i = 0; i < count; i++) {
-        mp_write_str(&call->header, watermarks[i].part);
-        mp_write_uint(&call->header, watermarks[i].offset);
-    }
+    for (size_t i = 0; i < count; i++)
+        write_field(&call->header, &watermarks[i]);
     add(call, buf_slice(&call->header));
 }
 

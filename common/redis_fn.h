@@ -10,7 +10,8 @@
  * - Ids are the node's time in microseconds and strictly increase over the node. The first call of a pipe should be a
  *   beat whose floor is the highest id known of that node: that holds across a clock stepped back, and a failover.
  * - A bucket's marker, hash `tg:{tag}:b`: `epoch`, `since` (an id), and per part a watermark: the offset below which
- *   everything for this bucket was applied. An append needs the marker, and its epoch.
+ *   everything for this bucket was applied. An append needs the marker, and its epoch. While history from before
+ *   `since` is refilled there is more in it (enum redis_fn_field).
  * - An append is dropped as a duplicate if it stands at or below its part's last coordinates in the target's meta, or,
  *   if the meta does not know the part, below the marker's watermark.
  *
@@ -94,16 +95,35 @@ enum redis_fn_create {
     REDIS_FN_SINCE_NOW = 1, /* make a missing marker: what came before is lost */
     REDIS_FN_SINCE_ZERO = 2 /* make a missing marker: nothing came before, a first installation */
 };
+/* What a number in a marker says about a part, and its field's name. All of them only rise: what was applied once stays
+ * applied, whoever rewinds. */
+enum redis_fn_field {
+    REDIS_FN_APPLIED,  /* `<part>`: all that is below was appended to this bucket, or is below the part's bound */
+    REDIS_FN_BOUND,    /* `r:<part>`: history below it is to be refilled. Set it where it is missing or unknown, before
+                          the watermark and in the same call; ignored in a marker since 0, or that knows the part */
+    REDIS_FN_UNBOUND,  /* the same while nobody has said where the part's live events start: `?` (offset is ignored) */
+    REDIS_FN_REFILLED, /* `~<part>`: all that is below was refilled; at the bound both fields are removed */
+    REDIS_FN_FROM      /* `from`, of no part: time of Kafka's from which what was refilled is complete */
+};
+/* How many bounds a marker has: 0 or missing when its history is whole. */
+#define REDIS_FN_REFILLING "refilling"
+
 struct redis_fn_watermark {
     struct slice part;
-    uint64_t offset; /* all that is below was applied to this bucket */
+    uint64_t offset;
+    enum redis_fn_field field;
 };
-/* Raises the watermarks of a bucket (one that would lower a watermark is ignored: what was applied stays applied,
- * whoever rewinds). Send it through the pipe of the appends that it vouches for. When told to create: OK with the epoch
- * now in force as value; when that is not the epoch asked for, somebody else was first, and nothing was changed.
- * Refusals PIPE, EPOCH, MARKER. */
+/* Raises the watermarks of a bucket. Send it through the pipe of the appends that it vouches for. When told to create:
+ * OK with the epoch now in force as value; when that is not the epoch asked for, somebody else was first, and nothing
+ * was changed. Refusals PIPE, EPOCH, MARKER. */
 void redis_fn_mark(struct redis_fn_call *call, struct redis_fn_pipe pipe, unsigned bucket, uint64_t epoch,
                    enum redis_fn_create create, const struct redis_fn_watermark *watermarks, size_t count);
+
+/* Appends an event of the past to the target's second log, which nobody hears: the same arguments as redis_fn_append.
+ * OK, or DUPLICATE: it is there, or the bucket awaits nothing of this part at this offset. Refusals PIPE, EPOCH,
+ * MARKER.
+ */
+void redis_fn_refill(struct redis_fn_call *call, const struct redis_fn_append *a);
 
 /* A small write, then a message on target_beat(bucket): the text of an id that is above all that this node gave before
  * and below all that come, so that who hears it has heard all before it. OK (value: that id); refusal PIPE.

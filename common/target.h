@@ -32,6 +32,8 @@ enum target_name {
     TARGET_LOG = 'l',         /* stream: its history */
     TARGET_META = 'm',        /* string: last id, epoch, coordinates (redis_fn.h) */
     TARGET_REFILLED = 'h',    /* stream: history rebuilt after Redis lost it */
+    TARGET_REFILL_META = 'j', /* string: the same of that stream */
+    TARGET_REFILL_KEYS = 'i', /* sorted set: publishers' keys of what is in it */
     TARGET_CURSORS = 'd',     /* hash: device id → position */
     TARGET_PRESENCE = 'p',    /* hash: gateway worker → connections there */
     TARGET_IDEMPOTENCY = 'k', /* sorted set: publishers' keys by Kafka's time */

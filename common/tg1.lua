@@ -171,6 +171,18 @@ local function meta_of(id, epoch, expires, part, n, offset, others)
     return pack(id, epoch, expires, part, n, offset) .. others
 end
 
+-- Writes the event and its coordinates. Expiry only rises, and is looked at when a tenth of it has passed.
+local function keep(keys, id, text, message, maxlen, ttl, expires, epoch, part, n, offset, others)
+    call('XADD', keys[1], 'MAXLEN', '~', maxlen, text, 'e', message)
+    local ms = (id - id % 1000) / 1000
+    if expires - ms >= 0.9 * ttl then
+        call('SET', keys[2], meta_of(id, epoch, expires, part, n, offset, others), 'KEEPTTL')
+        return
+    end
+    call('PEXPIRE', keys[1], ttl)
+    call('SET', keys[2], meta_of(id, epoch, ms + ttl, part, n, offset, others), 'PX', ttl + (ttl - ttl % 4) / 4)
+end
+
 local function append(keys, args)
     if not call then
         bind()
@@ -213,19 +225,59 @@ local function append(keys, args)
     clock_pipe, clock_turn = pipe, turn
     local text = id_text(id)
     local message = text .. ' ' .. id_text(prev) .. ' ' .. args[3]
-    call('XADD', keys[1], 'MAXLEN', '~', maxlen, text, 'e', message)
-    local ms = (id - id % 1000) / 1000
-    if expires - ms < 0.9 * ttl then
-        call('PEXPIRE', keys[1], ttl)
-        meta = meta_of(id, epoch, ms + ttl, part, n, offset, others)
-        call('SET', keys[2], meta, 'PX', ttl + (ttl - ttl % 4) / 4)
-    else
-        call('SET', keys[2], meta_of(id, epoch, expires, part, n, offset, others), 'KEEPTTL')
-    end
+    keep(keys, id, text, message, maxlen, ttl, expires, epoch, part, n, offset, others)
     if key then
-        remember(keys[4], key, window, kafka_ms, ms, ttl)
+        remember(keys[4], key, window, kafka_ms, (id - id % 1000) / 1000, ttl)
     end
     call('SPUBLISH', args[2], message)
+    pipe_advance(pipe, seq)
+    return id
+end
+
+-- Whether history of a bucket is still to be refilled with what lies at this offset.
+local function is_awaited(marker, part, offset)
+    local bound = call('HGET', marker, 'r:' .. sub(part, 2))
+    return bound and offset < (tonumber(bound) or math.huge)
+end
+
+-- An append to the second log, whose coordinates and watermark are those of the part '~' .. part. Rare, and so it looks
+-- at the marker each time.
+local function refill(keys, args)
+    if not call then
+        bind()
+    end
+    local pipe, seq, turn, epoch, part, n, offset, maxlen, ttl, key, window, kafka_ms = unpack(args[1])
+    local refused = pipe_refuses(pipe, seq)
+    if refused then
+        return refused
+    end
+
+    local meta = call('GET', keys[2])
+    local others, now, answer = locate(keys[3], meta, epoch, part, n, offset)
+    if not answer then
+        local known = key and call('ZSCORE', keys[4], key)
+        answer = (known or not is_awaited(keys[3], part, offset)) and 0
+    end
+    if answer then
+        if answer == 0 then
+            pipe_advance(pipe, seq)
+        end
+        return answer
+    end
+
+    local prev, expires = 0, 0
+    if meta then
+        local _, last_id, _, due = unpack_limit(meta, 3)
+        prev, expires = last_id, due
+    end
+    local id = next_id(prev, turn == clock_turn and pipe == clock_pipe and turn ~= 0)
+    clock_pipe, clock_turn = pipe, turn
+    local text = id_text(id)
+    local message = text .. ' ' .. id_text(prev) .. ' ' .. args[2]
+    keep(keys, id, text, message, maxlen, ttl, expires, now, part, n, offset, others)
+    if key then
+        remember(keys[4], key, window, kafka_ms, (id - id % 1000) / 1000, ttl)
+    end
     pipe_advance(pipe, seq)
     return id
 end
@@ -246,13 +298,58 @@ end
 
 local CREATE_SINCE_NOW, CREATE_SINCE_ZERO = 1, 2
 
--- Watermarks only rise: what was applied once stays applied, whoever rewinds.
-local function raise_watermarks(marker, values, from)
-    for i = from, #values, 2 do
-        local part, offset = values[i], values[i + 1]
-        if offset > (tonumber(call('HGET', marker, part)) or -1) then
-            call('HSET', marker, part, offset)
+-- The fields of a marker beside epoch and since, by how their names begin. No topic's name has ':' or '~'.
+-- <part>     watermark: everything below was appended, or is below the part's bound. Only rises: what was applied once
+--            stays applied, whoever rewinds
+-- r:<part>   bound: history below it is to be refilled; '?' until the part's owner says where its live events start
+-- ~<part>    watermark of the refill; at the bound both are removed
+-- refilling  how many bounds there are
+-- from       time of Kafka's from which what is refilled is complete
+local raise = {}
+
+local function raise_number(marker, field, value)
+    if value > (tonumber(call('HGET', marker, field)) or -1) then
+        call('HSET', marker, field, value)
+    end
+end
+
+raise['r:'] = function(marker, field, bound, since)
+    local old = call('HGET', marker, field)
+    if not old then
+        -- A partition that the maker of the marker did not know; but one that was applied has nothing to be refilled.
+        if since == '0' or call('HEXISTS', marker, sub(field, 3)) == 1 then
+            return
         end
+        call('HINCRBY', marker, 'refilling', 1)
+    end
+    -- Of two who think that they own the part, the higher bound is the one below which nothing can be missing.
+    if bound ~= '?' and bound > (tonumber(old) or -1) then
+        call('HSET', marker, field, bound)
+    elseif not old then
+        call('HSET', marker, field, '?')
+    end
+end
+
+raise['~'] = function(marker, field, offset)
+    local bound_field = 'r:' .. sub(field, 2)
+    local bound = call('HGET', marker, bound_field)
+    if not bound then
+        return
+    end
+    if offset < (tonumber(bound) or math.huge) then
+        raise_number(marker, field, offset)
+        return
+    end
+    call('HDEL', marker, bound_field, field)
+    call('HINCRBY', marker, 'refilling', -1)
+end
+
+local function raise_fields(marker, values, from)
+    local since = call('HGET', marker, 'since')
+    for i = from, #values, 2 do
+        local field = values[i]
+        local rule = raise[sub(field, 1, 2)] or raise[sub(field, 1, 1)] or raise_number
+        rule(marker, field, values[i + 1], since)
     end
 end
 
@@ -277,7 +374,7 @@ local function mark(keys, args)
         now = epoch
     end
     if now == epoch then
-        raise_watermarks(keys[1], values, 5)
+        raise_fields(keys[1], values, 5)
     elseif create == 0 then
         return refusal('TGEPOCH', now)
     end
@@ -439,6 +536,7 @@ local function version()
 end
 
 redis.register_function('tg1_append', append)
+redis.register_function('tg1_refill', refill)
 redis.register_function('tg1_publish', publish)
 redis.register_function('tg1_mark', mark)
 redis.register_function('tg1_beat', beat)

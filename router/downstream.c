@@ -116,7 +116,7 @@ static size_t collect_watermarks(struct downstream *d, bool only_new)
         const struct partition *p = a->rows[i];
         int64_t watermark = p->placed ? partition_watermark(p) : PARTITION_NO_OFFSET;
         if (watermark >= 0 && !(only_new && p->written == p->marking))
-            d->watermarks[n++] = (struct redis_fn_watermark){slice_of(p->part), (uint64_t)watermark};
+            d->watermarks[n++] = (struct redis_fn_watermark){.part = slice_of(p->part), .offset = (uint64_t)watermark};
     }
     return n;
 }

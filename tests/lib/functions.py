@@ -1,10 +1,14 @@
 """Calls of the function library inside Redis, made without any of our C: a second reading of what redis_fn.h says."""
 
+import contextlib
 import functools
+import itertools
 import struct
 
 from lib.proc import ROOT
+from lib.redis import Redis, RedisClient, RedisError
 
+NOW, ZERO = 1, 2  # create a missing marker, since now or since 0
 SOURCE = (ROOT / "common" / "tg1.lua").read_bytes()
 
 
@@ -58,6 +62,18 @@ def cursors(target):
 
 def keys(target):
     return f"{prefix(target)}k:{target}"
+
+
+def second_log(target):
+    return f"{prefix(target)}h:{target}"
+
+
+def second_meta(target):
+    return f"{prefix(target)}j:{target}"
+
+
+def second_keys(target):
+    return f"{prefix(target)}i:{target}"
 
 
 def channel(target):
@@ -123,14 +139,22 @@ class Sender:
         self.seq += 1
         return self.name, self.seq
 
-    def append(self, target, part="", offset=0, n=0, body=b"body", key=None, window=60_000, kafka_ms=0, **other):
-        header = [*self.place(), other.get("turn", 0), other.get("epoch", self.epoch), part, n, offset, str(other.get("maxlen", self.maxlen)),
-                  other.get("ttl", self.ttl)]
-        names = [log(target), meta(target), marker(target)]
-        if key is not None:
-            names.append(keys(target))
-            header += [key, window, kafka_ms]
-        return "FCALL", "tg1_append", len(names), *names, pack(*header), channel(target), body
+    def append_row(self, part, offset, n, other):
+        row = [*self.place(), other.get("turn", 0), other.get("epoch", self.epoch), part, n, offset,
+               str(other.get("maxlen", self.maxlen)), other.get("ttl", self.ttl)]
+        if other.get("key") is not None:
+            row += [other["key"], other.get("window", 60_000), other.get("kafka_ms", 0)]
+        return pack(*row)
+
+    def append(self, target, part="", offset=0, n=0, body=b"body", **other):
+        """More of an append: turn, epoch, maxlen, ttl; key, window, kafka_ms."""
+        names = [log(target), meta(target), marker(target)] + [keys(target)] * (other.get("key") is not None)
+        return "FCALL", "tg1_append", len(names), *names, self.append_row(part, offset, n, other), channel(target), body
+
+    def refill(self, target, part, offset=0, n=0, body=b"body", **other):
+        names = [second_log(target), second_meta(target), marker(target)]
+        names += [second_keys(target)] * (other.get("key") is not None)
+        return "FCALL", "tg1_refill", len(names), *names, self.append_row("~" + part, offset, n, other), body
 
     def publish(self, target, body=b"body"):
         return "FCALL", "tg1_publish", 1, channel(target), pack(*self.place()), body
@@ -159,12 +183,64 @@ def cursor(target, *devices, ttl=3_600_000, most=100):
     return "FCALL", "tg1_cursor", 1, cursors(target), pack(ttl, most, *(value for row in devices for value in row))
 
 
-def parts_of(client, target):
+def parts_of(client, target, name=meta):
     """Part → (offset, n), as the target's meta has them, the newest first."""
-    values = unpack(client("GET", meta(target)))[3:]
+    values = unpack(client("GET", name(target)))[3:]
     return {values[i]: (values[i + 2], values[i + 1]) for i in range(0, len(values), 3)}
 
 
-def entries(client, target):
+def entries(client, target, name=log):
     """The log: a list of (id, the bytes of its envelope)."""
-    return [(entry[0].decode(), entry[1][1]) for entry in client("XRANGE", log(target), "-", "+")]
+    return [(entry[0].decode(), entry[1][1]) for entry in client("XRANGE", name(target), "-", "+")]
+
+
+def marker_of(client, target):
+    """The fields of the bucket's marker."""
+    row = [word.decode() for word in client("HGETALL", marker(target))]
+    return dict(zip(row[::2], row[1::2]))
+
+
+@contextlib.contextmanager
+def running(folder, *options, loaded=True):
+    """A server with the library, and a client of it."""
+    server = Redis(folder, options=options).start()
+    try:
+        client = RedisClient(server.port)
+        if loaded:
+            client("FUNCTION", "LOAD", SOURCE)
+        yield server, client
+        client.close()
+    finally:
+        server.stop()
+
+
+_names = map("pipe{}".format, itertools.count())
+
+
+def new_pipe(**how):
+    return Sender(next(_names), **how)
+
+
+def pipe_with_marker(client, target, **how):
+    s = new_pipe(**how)
+    assert client(*s.mark(target, create=NOW)) == s.epoch
+    return s
+
+
+def refused(reply, text):
+    return isinstance(reply, RedisError) and str(reply).startswith(text)
+
+
+def bodies(client, target, name=log):
+    return [envelope.split(b" ", 2)[2] for _, envelope in entries(client, target, name)]
+
+
+def assert_chain(client, target, name=log):
+    """Ids increase, and each entry names the one before it."""
+    before = None
+    for text, envelope in entries(client, target, name):
+        own, prev, _ = envelope.decode().split(" ", 2)
+        assert own == text
+        if before is not None:
+            assert prev == before and [int(x) for x in before.split("-")] < [int(x) for x in own.split("-")]
+        before = own

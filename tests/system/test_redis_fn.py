@@ -1,59 +1,14 @@
 """The function library in a real redis-server: what redis_fn.h promises."""
 
-import contextlib
 import itertools
 
-from lib.functions import (SOURCE, Sender, channel, count, cursor, cursors, entries, keys, log, marker, meta, pack, parts_of, prefix, read,
-                           tags, text_of, unpack)
+from lib.functions import (NOW, SOURCE, ZERO, Sender, assert_chain, bodies, channel, count, cursor, cursors, entries,
+                           keys, log, marker, meta, new_pipe, pack, parts_of, pipe_with_marker, prefix, read, refused,
+                           running, tags, text_of, unpack)
 from lib.proc import wait_until
-from lib.redis import Redis, RedisClient, RedisError, encode
+from lib.redis import RedisClient, RedisError, encode
 
-NOW, ZERO = 1, 2  # create a missing marker, since now or since 0
 HOUR = 3_600_000
-names = map("pipe{}".format, itertools.count())
-
-
-@contextlib.contextmanager
-def running(folder, *options, loaded=True):
-    """A server with the library, and a client of it."""
-    server = Redis(folder, options=options).start()
-    try:
-        client = RedisClient(server.port)
-        if loaded:
-            client("FUNCTION", "LOAD", SOURCE)
-        yield server, client
-        client.close()
-    finally:
-        server.stop()
-
-
-def new_pipe(**how):
-    return Sender(next(names), **how)
-
-
-def pipe_with_marker(client, target, **how):
-    s = new_pipe(**how)
-    assert client(*s.mark(target, create=NOW)) == s.epoch
-    return s
-
-
-def refused(reply, text):
-    return isinstance(reply, RedisError) and str(reply).startswith(text)
-
-
-def bodies(client, target):
-    return [envelope.split(b" ", 2)[2] for _, envelope in entries(client, target)]
-
-
-def assert_chain(client, target):
-    """Ids increase, and each entry names the one before it."""
-    before = None
-    for text, envelope in entries(client, target):
-        own, prev, _ = envelope.decode().split(" ", 2)
-        assert own == text
-        if before is not None:
-            assert prev == before and [int(x) for x in before.split("-")] < [int(x) for x in own.split("-")]
-        before = own
 
 
 def test_append_gives_ids_logs_and_publishes_the_same_bytes(folder):
@@ -515,12 +470,14 @@ def test_rights_that_suffice(folder):
     with running(folder) as (server, client):
         client("ACL", "SETUSER", "router", "on", "nopass", "resetkeys", "~tg:*", "resetchannels", "&tg:*", "-@all",
                "+fcall", "+function|load", "+time", "+get", "+set", "+xadd", "+spublish", "+pexpire", "+hget", "+hset",
-               "+hmget", "+zadd", "+zscore", "+zremrangebyscore", "+zremrangebyrank")
+               "+hmget", "+hexists", "+hincrby", "+hdel", "+zadd", "+zscore", "+zremrangebyscore", "+zremrangebyrank")
         router = RedisClient(server.port)
         router("AUTH", "router", "any")
         s = pipe_with_marker(router, "u:1")
         replies = router.pipeline([s.append("u:1", "t#0/0", 1, key="a"), s.append("u:1", "t#0/0", 1),
-                                   s.append("u:1", "x#0/0", 1), s.publish("u:1"), s.beat("u:1"), s.mark("u:1", {"t#0/0": 2})])
+                                   s.append("u:1", "x#0/0", 1), s.publish("u:1"), s.beat("u:1"), s.mark("u:1", {"t#0/0": 2}),
+                                   s.mark("u:1", {"r:y#0/0": 9}), s.refill("u:1", "y#0/0", 3, key="b"),
+                                   s.mark("u:1", {"~y#0/0": 9})])
         assert not any(isinstance(r, RedisError) for r in replies), replies
         assert refused(router.ask("FUNCTION", "LOAD", SOURCE), "ERR Library 'tidegate' already exists")
         assert refused(router.ask("FCALL", "tg1_beat", 1, "elsewhere", pack("", 0, 0)), "NOPERM")

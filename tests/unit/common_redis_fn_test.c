@@ -65,6 +65,22 @@ static void append_names_keys_then_header_channel_body(void **state)
     redis_fn_call_release(&call);
 }
 
+static void a_refill_goes_to_the_second_log_of_a_part_of_its_own(void **state)
+{
+    struct redis_fn_call call = {0};
+    struct redis_fn_append a = an_append();
+    redis_fn_refill(&call, &a);
+    ASSERT_CALL(&call, SLICE("FCALL"), SLICE("tg1_refill"), SLICE("3"), SLICE("tg:{46920}:h:u:1"),
+                SLICE("tg:{46920}:j:u:1"), SLICE("tg:{46920}:b"),
+                SLICE("\xa2p1\x03\x06\x07\xa6~t#0/1\x02\xcd\x01\x2c\xa4"
+                      "1000\xcd\xea\x60"),
+                SLICE("BODY"));
+    a.key = SLICE("K");
+    redis_fn_refill(&call, &a);
+    assert_true(slice_eq(call.argv[6], SLICE("tg:{46920}:i:u:1")));
+    redis_fn_call_release(&call);
+}
+
 static void a_call_is_made_anew_each_time(void **state)
 {
     struct redis_fn_call call = {0};
@@ -88,12 +104,20 @@ static void the_other_calls(void **state)
     ASSERT_CALL(&call, SLICE("FCALL"), SLICE("tg1_publish"), SLICE("1"), SLICE("tg:{46920}:c:u:1"), SLICE("\xa2p1\x03"),
                 SLICE("BODY"));
 
-    const struct redis_fn_watermark marks[] = {{SLICE("a#0/0"), 5}, {SLICE("b#0/0"), 200}};
+    const struct redis_fn_watermark marks[] = {{.part = SLICE("a#0/0"), .offset = 5},
+                                               {.part = SLICE("b#0/0"), .offset = 200}};
     redis_fn_mark(&call, PIPE, 1, 9, REDIS_FN_SINCE_NOW, marks, 2);
     ASSERT_CALL(&call, SLICE("FCALL"), SLICE("tg1_mark"), SLICE("1"), SLICE("tg:{50482}:b"),
                 SLICE("\xa2p1\x03\x09\x01\xa5"
                       "a#0/0\x05\xa5"
                       "b#0/0\xcc\xc8"));
+    const struct redis_fn_watermark fields[] = {{SLICE("a"), 5, REDIS_FN_BOUND},
+                                                {SLICE("b"), 5, REDIS_FN_UNBOUND},
+                                                {SLICE("c"), 6, REDIS_FN_REFILLED},
+                                                {.offset = 7, .field = REDIS_FN_FROM}};
+    redis_fn_mark(&call, PIPE, 1, 9, REDIS_FN_MUST_EXIST, fields, ARRAY_LEN(fields));
+    assert_true(slice_eq(call.argv[4], SLICE("\xa2p1\x03\x09\x00\xa3r:a\x05\xa3r:b\xa1?\xa2~c\x06\xa4"
+                                             "from\x07")));
     redis_fn_mark(&call, PIPE, 1, 9, REDIS_FN_MUST_EXIST, NULL, 0);
     assert_true(slice_eq(call.argv[4], SLICE("\xa2p1\x03\x09\x00")));
 
@@ -173,8 +197,8 @@ static void the_source_is_whole_and_versioned(void **state)
     assert_int_equal(source.p[source.n - 1], '\n');
     assert_int_equal(strlen(source.p), source.n);
     assert_true(redis_fn_source_version() >= 1);
-    const char *functions[] = {"tg1_append", "tg1_publish", "tg1_mark",   "tg1_beat",   "tg1_heads",
-                               "tg1_read",   "tg1_count",   "tg1_cursor", "tg1_version"};
+    const char *functions[] = {"tg1_append", "tg1_refill", "tg1_publish", "tg1_mark",   "tg1_beat",
+                               "tg1_heads",  "tg1_read",   "tg1_count",   "tg1_cursor", "tg1_version"};
     for (size_t i = 0; i < ARRAY_LEN(functions); i++)
         assert_non_null(strstr(source.p, functions[i]));
 }
@@ -334,6 +358,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(append_names_keys_then_header_channel_body),
+        cmocka_unit_test(a_refill_goes_to_the_second_log_of_a_part_of_its_own),
         cmocka_unit_test(a_call_is_made_anew_each_time),
         cmocka_unit_test(the_other_calls),
         cmocka_unit_test(reading_and_counting),

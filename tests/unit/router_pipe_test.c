@@ -251,7 +251,7 @@ static void test_an_error_resends_from_the_call_that_failed(void **state)
 
 static void test_marks_are_not_sent_again(void **state)
 {
-    const struct redis_fn_watermark mark = {SLICE("t#1/0"), 1};
+    const struct redis_fn_watermark mark = {.part = SLICE("t#1/0"), .offset = 1};
     assert_false(pipe_mark(&p, 3, &mark, 1));
     repair();
     serve_all();
@@ -322,7 +322,7 @@ static void shake(unsigned seed)
     srandom(seed);
     uint64_t next = 0;
     size_t publishes = 0;
-    const struct redis_fn_watermark mark = {SLICE("t#1/0"), 1};
+    const struct redis_fn_watermark mark = {.part = SLICE("t#1/0"), .offset = 1};
     for (unsigned steps = 0; confirmed < CALLS; steps++) {
         for (long k = random() % 5; k > 0 && next < CALLS; k--) {
             enum pipe_kind kind = random() % 8 == 0 ? PIPE_PUBLISH : PIPE_APPEND;
