@@ -1,6 +1,7 @@
 """Redis as it is run in earnest: behind Sentinel, as a Redis Cluster, as several nodes that know nothing of each other.
 
 Each has what lib.redis.Redis has (url, start, stop, procs) and `masters()`, the ports of the nodes that hold the data.
+`node` makes one redis-server, by default a plain one.
 """
 
 import pathlib
@@ -63,9 +64,9 @@ class Group:
 class Several(Group):
     """`count` nodes that know nothing of each other."""
 
-    def __init__(self, folder, count=3, options=()):
+    def __init__(self, folder, count=3, options=(), node=Redis):
         super().__init__()
-        self.nodes = [Redis(pathlib.Path(folder) / f"node-{i + 1}", options=options) for i in range(count)]
+        self.nodes = [node(pathlib.Path(folder) / f"node-{i + 1}", options=options) for i in range(count)]
 
     @property
     def url(self):
@@ -75,10 +76,10 @@ class Several(Group):
 class Sentinels(Group):
     """A master with `replicas`, and `count` Sentinels that watch it under MASTER_NAME."""
 
-    def __init__(self, folder, replicas=2, count=3, options=(), down_after_ms=1000):
+    def __init__(self, folder, replicas=2, count=3, options=(), down_after_ms=1000, node=Redis):
         super().__init__()
         folder = pathlib.Path(folder)
-        self.nodes = [Redis(folder / f"node-{i + 1}", options=options) for i in range(1 + replicas)]
+        self.nodes = [node(folder / f"node-{i + 1}", options=options) for i in range(1 + replicas)]
         self.ports = [free_port() for _ in range(count)]
         self.sentinels = []
         for i, port in enumerate(self.ports):
@@ -146,13 +147,13 @@ class Sentinels(Group):
 class RedisCluster(Group):
     """Redis Cluster of `masters_count` masters, each with `replicas` replicas."""
 
-    def __init__(self, folder, masters_count=3, replicas=0, options=()):
+    def __init__(self, folder, masters_count=3, replicas=0, options=(), node=Redis):
         super().__init__()
         self.masters_count, self.replicas = masters_count, replicas
         for i in range(masters_count * (1 + replicas)):
-            self.nodes.append(Redis(pathlib.Path(folder) / f"node-{i + 1}",
-                                    options=["--cluster-enabled", "yes", "--cluster-port", free_port(),
-                                             "--cluster-node-timeout", "2000", *options]))
+            self.nodes.append(node(pathlib.Path(folder) / f"node-{i + 1}",
+                                   options=["--cluster-enabled", "yes", "--cluster-port", free_port(),
+                                            "--cluster-node-timeout", "2000", *options]))
 
     @property
     def url(self):

@@ -1,10 +1,14 @@
 """The tools of the fault suite do what they say, each by itself, on a Redis of its own."""
 
+import functools
+import random
 import socket
 import threading
 import time
 
+from chaos import clockstep, redisfaults
 from chaos.faultproxy import FaultProxy
+from lib import topologies
 from lib.proc import wait_until
 from lib.redis import Redis, RedisClient
 
@@ -217,3 +221,95 @@ def test_nonsense_to_the_proxy_is_refused(build, folder):
         with socket.create_connection(("127.0.0.1", stage.proxy.control)) as sock:
             sock.sendall(b"x" * 100000)
         assert stage.client()("PING") == "PONG"
+
+
+def test_the_clock_of_redis_is_stepped(build, folder):
+    redis = clockstep.Redis(folder, build)
+    redis.start()
+    try:
+        for seconds in (0, 20, -20, 0.5, -0.75, 0):
+            redis.step(seconds)
+            now, micros = map(int, redis.answers("TIME"))
+            assert abs(now + micros / 1e6 - time.time() - seconds) < 0.25, seconds
+            assert 0 <= micros < 1000000
+        redis.step(-20)
+        redis.restart()
+        assert abs(int(redis.answers("TIME")[0]) - time.time() + 20) < 3
+    finally:
+        redis.stop()
+
+
+def refused(redis):
+    """The first word of the reply to a write."""
+    with redisfaults.control(redis) as command:
+        return str(command.ask("SET", "k", "x" * 100)).split(" ")[0]
+
+
+def test_writes_are_refused_and_accepted_again(folder):
+    redis = redisfaults.DiskRedis(folder)
+    redis.start()
+    try:
+        words = {"oom": "OOM", "noreplicas": "NOREPLICAS", "misconf": "MISCONF", "disk_full": "MISCONF"}
+        assert words.keys() == redisfaults.TROUBLES.keys()
+        for name, word in words.items():
+            with redisfaults.trouble(redis, name):
+                wait_until(lambda word=word: refused(redis) == word, 10, f"{name}: {word}")
+            wait_until(lambda: refused(redis) == "OK", 10, f"{name}: writes again")
+        with redisfaults.Background(lambda over: redisfaults.flap(redis, list(words), random.Random(3), over, 0.1)) as flaps:
+            seen = set()
+            wait_until(lambda: seen.add(refused(redis)) or len(seen) == 4, 30, "all kinds of refusals", every=0.01)
+        assert flaps.result >= 3
+        wait_until(lambda: refused(redis) == "OK", 10, "writes after the flapping")
+    finally:
+        redis.stop()
+
+
+def test_clients_are_hung_up_on(build, folder):
+    with Stage(folder, build) as stage:
+        clients = [stage.client(timeout=0.2) for _ in range(20)]
+        clients[3]("SSUBSCRIBE", "c")
+        assert redisfaults.kill_clients(stage.redis, random.Random(1), 5, kinds=("normal",)) == 5
+        assert len(redisfaults.client_ids(stage.redis, "normal")) == 14
+        assert redisfaults.kill_clients(stage.redis, random.Random(1), 5, kinds=("pubsub",)) == 1
+        assert redisfaults.kill_clients(stage.redis, random.Random(1), 99) == 14
+
+
+def test_an_output_buffer_runs_over(build, folder):
+    with Stage(folder, build) as stage:
+        client = stage.client()
+        client("SSUBSCRIBE", "tg:flood")
+        assert redisfaults.overflow_subscribers(stage.redis, stage.route) == 1
+        try:
+            while client.reply():
+                pass
+        except ConnectionError:
+            pass
+        assert stage.client()("PING") == "PONG"
+
+
+def test_a_master_isolated_from_its_sentinels(build, folder):
+    with FaultProxy(build, folder) as proxy:
+        group = topologies.Sentinels(folder, node=functools.partial(redisfaults.RoutedRedis, proxy))
+        try:
+            group.start()
+            old = group.node(group.master())
+            subscriber, writer = RedisClient(old.port), RedisClient(old.port)
+            subscriber("SSUBSCRIBE", "c")
+            writer("SET", "k", 1)
+            redisfaults.isolate(old)
+            wait_until(lambda: group.master() != old.port, 30, "a successor", 0.1)
+            assert writer("SET", "k", 2) == "OK" and writer("SPUBLISH", "c", "x") == 1
+            assert subscriber.reply() == [b"smessage", b"c", b"x"]
+            assert RedisClient(group.master())("GET", "k") == b"1"
+        finally:
+            group.stop()
+
+
+def test_a_cluster_behind_routes(build, folder):
+    with FaultProxy(build, folder) as proxy:
+        cluster = topologies.RedisCluster(folder, node=functools.partial(redisfaults.RoutedRedis, proxy))
+        try:
+            cluster.start()
+            assert sorted(cluster.masters()) == sorted(node.port for node in cluster.nodes), "addresses past the proxy"
+        finally:
+            cluster.stop()
