@@ -6,11 +6,13 @@ import socket
 import threading
 import time
 
-from chaos import clockstep, redisfaults
+from chaos import clockstep, footprint, redisfaults
 from chaos.faultproxy import FaultProxy
 from lib import topologies
+from lib.cluster import SECRET
 from lib.proc import wait_until
 from lib.redis import Redis, RedisClient
+from lib.wire import RawSocket
 
 
 class Stage:
@@ -313,3 +315,23 @@ def test_a_cluster_behind_routes(build, folder):
             assert sorted(cluster.masters()) == sorted(node.port for node in cluster.nodes), "addresses past the proxy"
         finally:
             cluster.stop()
+
+
+def test_what_connects_leave_behind(new_cluster, build):
+    cluster = new_cluster(gateways=2, routers=1, gateway={"LOG_LEVEL": "info", "CHANNEL_LINGER": "100ms"})
+    ports = [gateway.port for gateway in cluster.gateways]
+    before = footprint.footprint(cluster)
+    during = []
+    done = footprint.waves(build, ports, SECRET, connects=1200, size=500,
+                           after=lambda n: during.append(footprint.footprint(cluster)))
+    assert done == 1200 and len(during) == 3
+    footprint.wait_empty(cluster)
+    grown = footprint.footprint(cluster).minus(before)
+    assert set(grown.descriptors) == {"gateway-1", "gateway-2", "router-1"}, grown
+    assert all(abs(n) < 20 for n in grown.descriptors.values()), grown
+    rest = footprint.footprint(cluster)
+    client = RawSocket(ports[0], "/ws?token=" + cluster.token("u1"))
+    try:
+        assert footprint.footprint(cluster).minus(rest).descriptors["gateway-1"] > 0
+    finally:
+        client.close()
