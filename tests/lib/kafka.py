@@ -70,14 +70,18 @@ class Kcat:
 class Producer:
     """A kcat that stays open: one record per send(), on its way at once."""
 
-    def __init__(self, brokers, topic, partition=-1):
+    def __init__(self, brokers, topic, partition=-1, options=("linger.ms=0",)):
         self.child = subprocess.Popen(
-            ["kcat", "-b", brokers, "-P", "-t", topic, "-p", str(partition), "-K", SEPARATOR, "-u", "-X", "linger.ms=0",
-             "-X", "acks=all", "-X", "enable.idempotence=true"],
+            ["kcat", "-b", brokers, "-P", "-t", topic, "-p", str(partition), "-K", SEPARATOR, "-u", "-X", "acks=all",
+             "-X", "enable.idempotence=true", *[word for option in options for word in ("-X", option)]],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def send(self, key, value):
-        self.child.stdin.write(f"{key}{SEPARATOR}{value}\n".encode())
+        self.write(f"{key}{SEPARATOR}{value}\n")
+
+    def write(self, lines):
+        """Whole lines of key, SEPARATOR and value."""
+        self.child.stdin.write(lines.encode())
         self.child.stdin.flush()
 
     def close(self, seconds=60):

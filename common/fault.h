@@ -1,0 +1,24 @@
+/* Seeded faults. `if (FAULT(drop_on_gap))` is false at compile time, unless CMake's TIDEGATE_FAULTS is on (preset
+ * `faults`); then the environment's TIDEGATE_FAULT chooses one: `drop_on_gap`, or `drop_on_gap/10` for every tenth time
+ * that the place is passed. Releases hold neither the names nor the question. */
+#ifndef TIDEGATE_COMMON_FAULT_H
+#define TIDEGATE_COMMON_FAULT_H
+
+#include "common/base.h"
+
+enum fault {
+#define FAULT_ROW(name, says) FAULT_##name,
+#include "common/fault.def"
+#undef FAULT_ROW
+    FAULT_COUNT
+};
+
+#ifdef TIDEGATE_FAULTS
+/* Whether this fault is the chosen one and its turn has come. From any thread. */
+bool fault_strikes(enum fault f);
+#define FAULT(name) fault_strikes(FAULT_##name)
+#else
+#define FAULT(name) (FAULT_##name == FAULT_COUNT) /* never */
+#endif
+
+#endif

@@ -1,0 +1,51 @@
+"""The scenarios: what breaks, how often in the nightly form and in the short one, and on what cluster."""
+
+import dataclasses
+
+TABLE = []
+
+
+@dataclasses.dataclass
+class Row:
+    """`action` gets the world; `records`: so many at least in the nightly form; `allowed`: words of ledger.FAULTS that are no
+    fault here, and the README says why."""
+
+    name: str
+    action: object
+    count: int
+    short: int
+    says: str
+    records: int = 0
+    load: dict = dataclasses.field(default_factory=dict)
+    cluster: dict = dataclasses.field(default_factory=dict)
+    balanced: bool = False
+    allowed: tuple = ()
+
+
+def scenario(count, short, **more):
+    """Makes a row of a function; its docstring says what happens."""
+    def add(action):
+        TABLE.append(Row(action.__name__.replace("_", "-"), action, count, short, action.__doc__.strip(), **more))
+        return action
+    return add
+
+
+@scenario(30, 5, load={"churn": 0})
+def quiet(world):
+    """nothing breaks"""
+    for _ in world.rounds(1):
+        pass
+
+
+@scenario(100, 10, records=1_000_000, load={"rate": 2000}, cluster={"routers": 3})
+def kill_routers(world):
+    """SIGKILL of a random router"""
+    for _ in world.rounds(4):
+        world.kill(world.random.choice(world.cluster.routers))
+
+
+@scenario(200, 20)
+def kill_gateways(world):
+    """SIGKILL of a random gateway"""
+    for _ in world.rounds(0.7):
+        world.kill(world.random.choice(world.cluster.gateways))

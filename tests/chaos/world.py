@@ -1,0 +1,120 @@
+"""One scenario under way: a cluster of real processes, load on it, and what actions use to break it."""
+
+import collections
+import contextlib
+import random
+import signal
+import time
+
+from chaos import ledger
+from chaos.load import Devices, Events, routes
+from lib import metrics
+from lib.cluster import SECRET, Cluster
+
+GATEWAY = {"LOG_LEVEL": "info", "WORKERS": "2", "HEARTBEAT_INTERVAL": "2s", "RATE_LIMIT_MAX_MESSAGES": "0",
+           "MAX_CONNECTIONS_PER_USER": "0", "DRAIN_SECONDS": "1s"}
+ROUTER = {"LOG_LEVEL": "info"}
+SAY_EVERY = 5
+PATIENCE = 30  # seconds without any event, after which nothing more is expected
+
+# What gateways and routers count and the table wants: column, metric.
+COUNTED = {"gaps": "tidegate_gateway_gaps_total", "repaired": "tidegate_gateway_gap_events_total"}
+
+
+class World:
+    """`row` is the scenario, `seed` decides every choice. Everything is ended by close()."""
+
+    def __init__(self, row, seed, short, build, folder, kafka, say):
+        self.row = row
+        self.count = row.short if short else row.count
+        self.random = random.Random(f"{seed}/{row.name}")
+        self.say = say
+        self.counted = collections.Counter()
+        self.notes = collections.Counter()
+        self.started = self.said = time.monotonic()
+        load = {"users": 100, "devices": 300, "rate": 1200, "resume": "lap", "churn": 1, **row.load}
+        self.load = load
+        self.cluster = Cluster(
+            folder, build, kafka, **{"gateways": 3, "routers": 2, **row.cluster,
+                                     "gateway": {**GATEWAY, **row.cluster.get("gateway", {})},
+                                     "router": {**ROUTER, **row.cluster.get("router", {})}})
+        file = self.cluster.folder / "routes.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(routes(self.cluster.topic))
+        for router in self.cluster.routers:
+            router.env["ROUTES"] = str(file)
+        self.build = build
+        self.events = self.devices = None
+
+    # ---- its course ----
+
+    def open(self):
+        self.cluster.start()
+        ports = [self.cluster.balancer.port] if self.row.balanced else [g.port for g in self.cluster.gateways]
+        load = self.load
+        self.devices = Devices(self.build, self.cluster.folder, ports, SECRET, load["users"], load["devices"],
+                               load["resume"], self.random.getrandbits(31), load["churn"]).start()
+        self.events = Events(self.cluster.kafka.brokers, self.cluster.topic, load["users"], load["rate"],
+                             self.random.getrandbits(31)).start()
+
+    def finish(self):
+        """Waits for the rest, and returns the verdict."""
+        least = self.row.records * self.count // self.row.count
+        while self.events.total < least:
+            self.pause(0.2)
+        self.events.stop()
+        self.devices.finish(PATIENCE)
+        for program in self.cluster.programs:
+            self.count_of(program)
+        return ledger.check(ledger.read(self.devices.path), self.load["users"], self.load["devices"], self.events.counts)
+
+    def close(self):
+        """Ends all; returns what was wrong with the processes, as sentences."""
+        if self.devices:
+            self.devices.proc.stop()
+        return self.cluster.stop()
+
+    # ---- for actions ----
+
+    def rounds(self, seconds):
+        """Numbers 0 to the scenario's count; between them the given seconds pass."""
+        for number in range(self.count):
+            yield number
+            self.pause(seconds)
+            self.progress(f"{number + 1} of {self.count}")
+
+    def pause(self, seconds):
+        time.sleep(seconds)
+
+    def progress(self, what):
+        if time.monotonic() - self.said < SAY_EVERY:
+            return
+        self.said = time.monotonic()
+        now = self.devices.progress()
+        self.say(f"{self.said - self.started:6.0f} s  {what}: {self.events.total} produced, {now.get('events')} delivered, "
+                 f"{now.get('welcomed')} of {self.load['devices']} devices connected")
+
+    def kill(self, program):
+        """SIGKILL, and a new process at once. Returns when that is ready."""
+        self.count_of(program)
+        program.kill()
+        program.start(wait=False)
+        program.wait_ready(60)
+
+    @contextlib.contextmanager
+    def stopped(self, proc):
+        """SIGSTOP while the block lasts."""
+        proc.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            proc.signal(signal.SIGCONT)
+
+    def count_of(self, program):
+        """Remembers what a process counted, before it dies."""
+        try:
+            samples = metrics.parse(program.get("/metrics", seconds=2).body.decode())
+        except (OSError, ValueError):
+            return
+        for column, name in COUNTED.items():
+            self.counted[column] += int(metrics.total(samples, name) or 0)
