@@ -6,6 +6,8 @@
 
 #include "common/base.h"
 
+#ifdef TIDEGATE_FAULTS
+
 enum fault {
 #define FAULT_ROW(name, says) FAULT_##name,
 #include "common/fault.def"
@@ -13,12 +15,12 @@ enum fault {
     FAULT_COUNT
 };
 
-#ifdef TIDEGATE_FAULTS
 /* Whether this fault is the chosen one and its turn has come. From any thread. */
 bool fault_strikes(enum fault f);
 #define FAULT(name) fault_strikes(FAULT_##name)
+
 #else
-#define FAULT(name) (FAULT_##name == FAULT_COUNT) /* never */
+#define FAULT(name) false
 #endif
 
 #endif

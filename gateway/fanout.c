@@ -1,6 +1,7 @@
 /* Queueing is 0.1 µs a connection and is done for all at once; writing is sliced by the worker. */
 #include "gateway/fanout.h"
 #include "common/clock.h"
+#include "common/fault.h"
 #include "gateway/conn.h"
 
 void fanout_init(struct fanout *f, struct context *ctx)
@@ -26,6 +27,8 @@ static size_t queue_to_members(struct target *t, const struct envelope *e, uint6
         if (frames[d->id] == NULL)
             continue;
         count += conn_send(c, frames[d->id]);
+        if (FAULT(deliver_twice))
+            count += conn_send(c, frames[d->id]);
     }
     for (size_t i = 0; i < DIALECT_ID_COUNT; i++)
         frame_unref(frames[i]);

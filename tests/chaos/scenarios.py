@@ -30,6 +30,11 @@ def scenario(count, short, **more):
     return add
 
 
+def find(name):
+    """The row of that name."""
+    return next(row for row in TABLE if row.name == name)
+
+
 @scenario(30, 5, load={"churn": 0})
 def quiet(world):
     """nothing breaks"""
@@ -37,10 +42,10 @@ def quiet(world):
         pass
 
 
-@scenario(100, 10, records=1_000_000, load={"rate": 2000}, cluster={"routers": 3})
+@scenario(100, 10, records=1_000_000, load={"rate": 1500}, cluster={"routers": 3})
 def kill_routers(world):
-    """SIGKILL of a random router"""
-    for _ in world.rounds(4):
+    """SIGKILL of a random router, with the rebalances that follow"""
+    for _ in world.rounds(0.5):
         world.kill(world.random.choice(world.cluster.routers))
 
 

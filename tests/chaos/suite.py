@@ -9,6 +9,7 @@ duplicated, repeated, reordered, foreign or rewound.
 """
 
 import argparse
+import dataclasses
 import pathlib
 import random
 import shutil
@@ -24,6 +25,17 @@ from lib import kafka, proc
 from lib.tools import Unavailable
 
 COLUMNS = ["events", "ev/s", "delivered", "connects", "again", *list(FAULTS)[:6], "gaps", "repaired"]
+
+
+@dataclasses.dataclass
+class Settings:
+    """What all scenarios of a run have in common. `patience`: seconds without any event, after which none is waited for."""
+
+    seed: int
+    short: bool
+    build: pathlib.Path
+    folder: pathlib.Path
+    patience: float = 30
 
 
 class Result:
@@ -54,14 +66,13 @@ def judge(result, world, verdict):
                     "gaps": world.counted["gaps"], "repaired": world.counted["repaired"]}
 
 
-def attempt(row, options, folder, broker):
+def attempt(row, settings, broker):
     """Runs one scenario."""
-    result = Result(row, row.short if options.short else row.count)
+    result = Result(row, row.short if settings.short else row.count)
     started = time.monotonic()
     world = None
     try:
-        world = World(row, options.seed, options.short, proc.ROOT / "build" / options.build, folder, broker,
-                      lambda text: print(f"      {text}", flush=True))
+        world = World(row, settings, broker)
         world.open()
         row.action(world)
         judge(result, world, world.finish())
@@ -124,11 +135,12 @@ def main():
     print(f"seed {options.seed}", flush=True)
     proc.exit_on_sigterm()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="tidegate-chaos-"))
+    settings = Settings(options.seed, options.short, proc.ROOT / "build" / options.build, folder)
     broker = kafka.Broker(folder / "kafka").start() if rows else None
     results = []
     for row in rows:
         print(f"==> {row.name}: {row.says}", flush=True)
-        results.append(attempt(row, options, folder, broker))
+        results.append(attempt(row, settings, broker))
         say(results[-1])
     if broker:
         broker.stop()

@@ -15,27 +15,26 @@ GATEWAY = {"LOG_LEVEL": "info", "WORKERS": "2", "HEARTBEAT_INTERVAL": "2s", "RAT
            "MAX_CONNECTIONS_PER_USER": "0", "DRAIN_SECONDS": "1s"}
 ROUTER = {"LOG_LEVEL": "info"}
 SAY_EVERY = 5
-PATIENCE = 30  # seconds without any event, after which nothing more is expected
 
 # What gateways and routers count and the table wants: column, metric.
 COUNTED = {"gaps": "tidegate_gateway_gaps_total", "repaired": "tidegate_gateway_gap_events_total"}
 
 
 class World:
-    """`row` is the scenario, `seed` decides every choice. Everything is ended by close()."""
+    """`row` is the scenario, `settings` are the run's. Everything is ended by close()."""
 
-    def __init__(self, row, seed, short, build, folder, kafka, say):
+    def __init__(self, row, settings, kafka):
         self.row = row
-        self.count = row.short if short else row.count
-        self.random = random.Random(f"{seed}/{row.name}")
-        self.say = say
+        self.settings = settings
+        self.count = row.short if settings.short else row.count
+        self.random = random.Random(f"{settings.seed}/{row.name}")
         self.counted = collections.Counter()
         self.notes = collections.Counter()
         self.started = self.said = time.monotonic()
         load = {"users": 100, "devices": 300, "rate": 1200, "resume": "lap", "churn": 1, **row.load}
         self.load = load
         self.cluster = Cluster(
-            folder, build, kafka, **{"gateways": 3, "routers": 2, **row.cluster,
+            settings.folder, settings.build, kafka, **{"gateways": 3, "routers": 2, **row.cluster,
                                      "gateway": {**GATEWAY, **row.cluster.get("gateway", {})},
                                      "router": {**ROUTER, **row.cluster.get("router", {})}})
         file = self.cluster.folder / "routes.json"
@@ -43,7 +42,6 @@ class World:
         file.write_text(routes(self.cluster.topic))
         for router in self.cluster.routers:
             router.env["ROUTES"] = str(file)
-        self.build = build
         self.events = self.devices = None
 
     # ---- its course ----
@@ -52,7 +50,7 @@ class World:
         self.cluster.start()
         ports = [self.cluster.balancer.port] if self.row.balanced else [g.port for g in self.cluster.gateways]
         load = self.load
-        self.devices = Devices(self.build, self.cluster.folder, ports, SECRET, load["users"], load["devices"],
+        self.devices = Devices(self.settings.build, self.cluster.folder, ports, SECRET, load["users"], load["devices"],
                                load["resume"], self.random.getrandbits(31), load["churn"]).start()
         self.events = Events(self.cluster.kafka.brokers, self.cluster.topic, load["users"], load["rate"],
                              self.random.getrandbits(31)).start()
@@ -63,7 +61,7 @@ class World:
         while self.events.total < least:
             self.pause(0.2)
         self.events.stop()
-        self.devices.finish(PATIENCE)
+        self.devices.finish(self.settings.patience)
         for program in self.cluster.programs:
             self.count_of(program)
         return ledger.check(ledger.read(self.devices.path), self.load["users"], self.load["devices"], self.events.counts)
@@ -91,8 +89,8 @@ class World:
             return
         self.said = time.monotonic()
         now = self.devices.progress()
-        self.say(f"{self.said - self.started:6.0f} s  {what}: {self.events.total} produced, {now.get('events')} delivered, "
-                 f"{now.get('welcomed')} of {self.load['devices']} devices connected")
+        print(f"      {self.said - self.started:6.0f} s  {what}: {self.events.total} produced, {now.get('events')} delivered, "
+                 f"{now.get('welcomed')} of {self.load['devices']} devices connected", flush=True)
 
     def kill(self, program):
         """SIGKILL, and a new process at once. Returns when that is ready."""
