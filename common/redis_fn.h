@@ -13,7 +13,7 @@
  *   everything for this bucket was applied. An append needs the marker, and its epoch. While history from before
  *   `since` is refilled there is more in it (enum redis_fn_field).
  * - An append is dropped as a duplicate if it stands at or below its part's last coordinates in the target's meta, or,
- *   if the meta does not know the part, below the marker's watermark.
+ *   if the meta does not know the part, below the marker's watermark; then if its key was taken within its window.
  *
  * Parts and coordinates: coordinate.h. Numbers are below 2^53. */
 #ifndef TIDEGATE_COMMON_REDIS_FN_H
@@ -78,7 +78,7 @@ struct redis_fn_append {
     uint64_t maxlen;    /* events that the log keeps, about; > 0 */
     uint64_t ttl_ms;    /* of the log after its last event; > 0. A meta outlives its log by a quarter */
     struct slice key;   /* a publisher's idempotency key; p NULL: none */
-    uint64_t window_ms; /* how long it is remembered, in Kafka's time, from kafka_ms; at most 10,000 a target */
+    uint64_t window_ms; /* in which it makes a duplicate, in Kafka's time around kafka_ms; at most 10,000 a target */
     uint64_t kafka_ms;
     struct slice body; /* the envelope behind `<id> <prev> ` (envelope_encode) */
 };

@@ -154,14 +154,35 @@ local function locate(marker, meta, epoch, part, n, offset)
     return prune(marker, parts), now
 end
 
--- Remembers a publisher's key for a window of Kafka's time (a backlog that is read late still finds its repeats), which
--- may not run ahead of this node's.
-local function remember(set, key, window, kafka_ms, now_ms, ttl)
+-- Whether a publisher's key was taken within a window of Kafka's time: a backlog that is read late still finds its
+-- repeats. A time ahead of this node's counts as now, here as where it was remembered.
+local function is_taken(set, key, window, kafka_ms)
+    local ms = tonumber(call('ZSCORE', set, key))
+    if not ms then
+        return false
+    end
+    if kafka_ms - ms > window then
+        local time = call('TIME')
+        local now_ms = time[1] * 1000 + time[2] / 1000
+        kafka_ms = kafka_ms < now_ms and kafka_ms or now_ms
+    end
+    return math.abs(kafka_ms - ms) <= window
+end
+
+-- What is too old leaves the set in some of the calls, for it is not believed anyway.
+local function remember(set, key, window, kafka_ms, now_ms, ttl, refreshed)
     local ms = kafka_ms < now_ms and kafka_ms or now_ms
-    call('ZADD', set, ms, key)
-    call('ZREMRANGEBYSCORE', set, '-inf', format('(%.0f', ms - window))
-    call('ZREMRANGEBYRANK', set, 0, -KEYS_MAX - 1)
-    call('PEXPIRE', set, window + ttl)
+    call('ZADD', set, 'GT', ms, key)
+    local count = call('ZCARD', set)
+    if count == 1 or refreshed then
+        call('PEXPIRE', set, window + ttl)
+    end
+    if count % 16 == 0 then
+        call('ZREMRANGEBYSCORE', set, '-inf', format('(%.0f', ms - window))
+    end
+    if count > KEYS_MAX then
+        call('ZREMRANGEBYRANK', set, 0, -KEYS_MAX - 1)
+    end
 end
 
 local function meta_of(id, epoch, expires, part, n, offset, others)
@@ -171,16 +192,18 @@ local function meta_of(id, epoch, expires, part, n, offset, others)
     return pack(id, epoch, expires, part, n, offset) .. others
 end
 
--- Writes the event and its coordinates. Expiry only rises, and is looked at when a tenth of it has passed.
+-- Writes the event and its coordinates. Expiry only rises, and is looked at when a tenth of it has passed: true if it
+-- was refreshed.
 local function keep(keys, id, text, message, maxlen, ttl, expires, epoch, part, n, offset, others)
     call('XADD', keys[1], 'MAXLEN', '~', maxlen, text, 'e', message)
     local ms = (id - id % 1000) / 1000
     if expires - ms >= 0.9 * ttl then
         call('SET', keys[2], meta_of(id, epoch, expires, part, n, offset, others), 'KEEPTTL')
-        return
+        return false
     end
     call('PEXPIRE', keys[1], ttl)
     call('SET', keys[2], meta_of(id, epoch, ms + ttl, part, n, offset, others), 'PX', ttl + (ttl - ttl % 4) / 4)
+    return true
 end
 
 local function append(keys, args)
@@ -212,7 +235,7 @@ local function append(keys, args)
         end
         return answer
     end
-    if key and call('ZSCORE', keys[4], key) then
+    if key and is_taken(keys[4], key, window, kafka_ms) then
         if meta then
             call('SET', keys[2], meta_of(prev, epoch, expires, part, n, offset, others), 'KEEPTTL')
         end
@@ -225,9 +248,9 @@ local function append(keys, args)
     clock_pipe, clock_turn = pipe, turn
     local text = id_text(id)
     local message = text .. ' ' .. id_text(prev) .. ' ' .. args[3]
-    keep(keys, id, text, message, maxlen, ttl, expires, epoch, part, n, offset, others)
+    local refreshed = keep(keys, id, text, message, maxlen, ttl, expires, epoch, part, n, offset, others)
     if key then
-        remember(keys[4], key, window, kafka_ms, (id - id % 1000) / 1000, ttl)
+        remember(keys[4], key, window, kafka_ms, (id - id % 1000) / 1000, ttl, refreshed)
     end
     call('SPUBLISH', args[2], message)
     pipe_advance(pipe, seq)

@@ -11,7 +11,7 @@
 
 #define NOTHING ((struct slice){NULL, 0})
 /* Room for all that one record may put there: each name, and one that turns out too long on top. */
-#define TEXT_RESERVE ((EVENT_TARGETS_MAX + 4) * (size_t)EVENT_NAME_MAX + 64 + 2 * TEMPLATE_RESERVE)
+#define TEXT_RESERVE ((EVENT_TARGETS_MAX + 5) * (size_t)EVENT_NAME_MAX + ENVELOPE_TEXT_MAX + 64 + 2 * TEMPLATE_RESERVE)
 
 static const char *const outcome_words[] = {
 #define X(name, word) [DECODE_##name] = (word),
@@ -32,6 +32,7 @@ struct content {
     struct json_value members[FIELD_SET_MAX]; /* cut from it by the route's fields */
     struct slice time;                        /* a JSON string with quotes; n 0: none */
     struct slice traceparent;
+    struct slice source, id; /* of a CloudEvent, as it wrote them; else absent */
 };
 
 const char *decode_outcome_word(enum decode_outcome outcome)
@@ -143,7 +144,15 @@ static enum decode_outcome open_binary_mode(struct decoder *d, const struct carr
         return refuse(d, DECODE_BAD_CLOUDEVENT, cloudevent_names[CE_SPECVERSION], "not 1.0");
     out->time = quote_time(d, c->ce_time);
     out->traceparent = traceparent_or_absent(c->ce_traceparent);
+    out->source = c->ce_mandatory[CE_SOURCE];
+    out->id = c->ce_mandatory[CE_ID];
     return DECODE_EVENT;
+}
+
+/* A string as it was written: what has escapes keeps them. */
+static struct slice inside_quotes(struct json_value string)
+{
+    return slice_make(string.raw.p + 1, string.raw.n - 2);
 }
 
 /* The raw members of an envelope have been cut; what they wrap takes their place. */
@@ -155,8 +164,9 @@ static enum decode_outcome open_structured(struct decoder *d, struct content *ou
         return refuse(d, DECODE_BAD_CLOUDEVENT, culprit, "missing, or not what CloudEvents 1.0 asks for");
     out->time = ce[CE_TIME].kind == JSON_STRING ? ce[CE_TIME].raw : NOTHING;
     if (ce[CE_TRACEPARENT].kind == JSON_STRING)
-        out->traceparent =
-            traceparent_or_absent(slice_make(ce[CE_TRACEPARENT].raw.p + 1, ce[CE_TRACEPARENT].raw.n - 2));
+        out->traceparent = traceparent_or_absent(inside_quotes(ce[CE_TRACEPARENT]));
+    out->source = inside_quotes(ce[CE_SOURCE]);
+    out->id = inside_quotes(ce[CE_ID]);
     enum cloudevent_data kind = cloudevent_data(ce, &d->inner, &out->object, &out->text);
     if (kind == CE_DATA_ABSENT)
         return refuse(d, DECODE_MISSING_FIELD, cloudevent_names[CE_DATA], NULL);
@@ -208,6 +218,8 @@ static enum decode_outcome open_object(struct decoder *d, const struct carrier *
 static enum decode_outcome open_bytes(struct decoder *d, const struct carrier *h, const struct field_set *fields,
                                       struct content *c)
 {
+    for (size_t i = 0; i < fields->count; i++)
+        c->members[i] = (struct json_value){.kind = JSON_ABSENT};
     if (is_binary_mode(h))
         return open_binary_mode(d, h, c);
     struct json_error err;
@@ -226,6 +238,8 @@ static enum decode_outcome open_record(struct decoder *d, const struct record *r
     c->text = r->value;
     c->time = NOTHING;
     c->traceparent = NOTHING;
+    c->source = NOTHING;
+    c->id = NOTHING;
     bool has_members = route->form == ROUTE_TASK || route->form == ROUTE_JSON;
     enum decode_outcome outcome =
         has_members ? open_object(d, h, &route->fields, c) : open_bytes(d, h, &route->fields, c);
@@ -305,13 +319,60 @@ static enum decode_outcome choose_targets(struct decoder *d, const struct route 
     return ev->target_count > 0 ? DECODE_EVENT : refuse(d, DECODE_NO_TARGET, NOTHING, NULL);
 }
 
-/* A key from a header is a stranger's text like any other. */
-static enum decode_outcome check_key(struct decoder *d, struct slice key)
+/* What a header says is a stranger's text like any other. */
+static bool key_is_sound(struct slice key, size_t max)
 {
-    bool sound = key.n > 0 && key.n <= EVENT_NAME_MAX && utf8_valid(key);
+    bool sound = key.n > 0 && key.n <= max && utf8_valid(key);
     for (size_t i = 0; sound && i < key.n; i++)
         sound = (unsigned char)key.p[i] >= 0x20 && key.p[i] != 0x7f;
-    return sound ? DECODE_EVENT : refuse(d, DECODE_BAD_FIELD, SLICE(DECODE_HEADER_KEY), NULL);
+    return sound;
+}
+
+/* Nobody promised that such a field is unique beyond its topic: Redis remembers it with the topic's name. */
+static bool take_field_key(struct decoder *d, const struct route *route, const struct content *c, struct event *ev)
+{
+    size_t start = d->text.n;
+    struct slice culprit;
+    if (route->field.count == 0 || template_expand(&route->field, c->members, &d->text, &culprit) != TEMPLATE_OK)
+        return false;
+    ev->key = slice_make(d->text.p + start, d->text.n - start);
+    buf_byte(&d->text, ' ');
+    buf_append(&d->text, route->topic);
+    ev->dedupe_key = slice_make(d->text.p + start, d->text.n - start);
+    return true;
+}
+
+/* CloudEvents 1.0, section 3.1: no two events have both in common. */
+static void take_cloudevent_key(struct decoder *d, const struct content *c, struct event *ev)
+{
+    size_t start = d->text.n;
+    if (c->id.p == NULL || c->source.n + 1 + c->id.n > ENVELOPE_TEXT_MAX)
+        return;
+    buf_append(&d->text, c->source);
+    buf_byte(&d->text, ' ');
+    buf_append(&d->text, c->id);
+    struct slice key = {d->text.p + start, d->text.n - start};
+    if (key_is_sound(key, ENVELOPE_TEXT_MAX))
+        ev->key = key;
+}
+
+/* The publisher's own key: what he wrote for us, else what the row names, else what is a key by custom. */
+static enum decode_outcome choose_key(struct decoder *d, const struct carrier *h, const struct route *route,
+                                      const struct content *c, struct event *ev)
+{
+    enum decode_outcome outcome = DECODE_EVENT;
+    if (h->key.p != NULL) {
+        ev->key = h->key;
+        if (!key_is_sound(h->key, EVENT_NAME_MAX))
+            return refuse(d, DECODE_BAD_FIELD, SLICE(DECODE_HEADER_KEY), NULL);
+    } else if (route->key.count > 0)
+        outcome = expand(d, &route->key, c, &ev->key);
+    else if (route->keyless || take_field_key(d, route, c, ev))
+        return DECODE_EVENT;
+    else
+        take_cloudevent_key(d, c, ev);
+    ev->dedupe_key = ev->key;
+    return outcome;
 }
 
 static enum decode_outcome make_names(struct decoder *d, const struct carrier *h, const struct route *route,
@@ -324,10 +385,7 @@ static enum decode_outcome make_names(struct decoder *d, const struct carrier *h
         outcome = expand(d, &route->source_device, c, &ev->source_device);
     if (outcome == DECODE_EVENT)
         outcome = expand(d, &route->conflate, c, &ev->conflate_key);
-    if (outcome == DECODE_EVENT && h->key.p == NULL)
-        return expand(d, &route->key, c, &ev->dedupe_key);
-    ev->dedupe_key = h->key;
-    return outcome == DECODE_EVENT ? check_key(d, h->key) : outcome;
+    return outcome == DECODE_EVENT ? choose_key(d, h, route, c, ev) : outcome;
 }
 
 /* The envelope's time, else Kafka's. */

@@ -37,7 +37,8 @@ struct event {
     struct slice source_device; /* the device that must not hear its own echo, or absent */
     struct slice traceparent;   /* W3C, well-formed and not all zero, or absent */
     struct slice conflate_key;  /* of several such events only the last matters, or absent */
-    struct slice dedupe_key;    /* the publisher's own idempotency key, or absent: the coordinates are the key */
+    struct slice key;           /* the publisher's own idempotency key, or absent: the coordinates are the key */
+    struct slice dedupe_key;    /* under which Redis remembers it; absent with it */
     uint32_t flags;             /* of enum envelope_flag */
     const struct route *route;  /* says whether it is kept; lives as long as the table of routes */
 };

@@ -54,9 +54,11 @@ static struct route_table *load_routes(struct config *cfg, const struct router_c
     char *text = NULL;
     if (v->routes != NULL && (text = read_file(v->routes, why)) == NULL)
         return NULL;
+    struct slice field = slice_of(v->dedupe_field);
     const struct route_source source = {.file = text != NULL ? v->routes : "built-in routes",
                                         .text = text != NULL ? slice_of(text) : routes_default(),
                                         .profile = profile_name(cfg, v),
+                                        .dedupe_field = slice_eq(field, SLICE("none")) ? (struct slice){0} : field,
                                         .env = lookup_variable,
                                         .env_arg = cfg};
     struct route_table *routes = routes_parse(&source, why);

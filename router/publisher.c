@@ -35,8 +35,8 @@ static void encode(struct buf *out, const struct event *ev, struct slice part, u
     struct buf key = {.p = key_text, .cap = sizeof(key_text)};
     coordinate_append(&key, &(struct coordinate){.part = part, .offset = offset});
     assert(key.p == key_text);
-    bool own_key = ev->dedupe_key.p != NULL;
-    struct envelope e = {.key = own_key ? ev->dedupe_key : buf_slice(&key),
+    bool own_key = ev->key.p != NULL;
+    struct envelope e = {.key = own_key ? ev->key : buf_slice(&key),
                          .coordinate = own_key ? buf_slice(&key) : (struct slice){0},
                          .kafka_ms = ev->time_ms,
                          .event = ev->name,
@@ -75,7 +75,7 @@ void publisher_send(struct publisher *pub, const struct event *ev, uint64_t offs
                              .envelope = {body->bytes, at},
                              .dedupe_key = {ev->dedupe_key.p != NULL ? body->bytes + at : NULL, ev->dedupe_key.n},
                              .offset = offset,
-                             .window_ms = pub->conf->idempotency_window,
+                             .window_ms = pub->conf->dedupe_window,
                              .kafka_ms = ev->time_ms,
                              .queued_us = clock_mono_us()};
     at += ev->dedupe_key.n;

@@ -90,10 +90,15 @@ static void describe_mapping(const struct mapping *m, struct buf *out)
 
 static void describe_extras(const struct route *r, struct buf *out)
 {
+    if (r->keyless)
+        buf_lit(out, "; keys are not looked for");
     const struct {
         const char *what;
         const struct field_template *t;
-    } extras[] = {{"key", &r->key}, {"source device", &r->source_device}, {"conflated by", &r->conflate}};
+    } extras[] = {{"key", &r->key},
+                  {"key, if there is one,", &r->field},
+                  {"source device", &r->source_device},
+                  {"conflated by", &r->conflate}};
     for (size_t i = 0; i < ARRAY_LEN(extras); i++)
         if (extras[i].t->count > 0)
             buf_printf(out, "; %s %.*s", extras[i].what, SLICE_ARG(extras[i].t->text));

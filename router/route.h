@@ -36,7 +36,9 @@ struct route {
     bool members;            /* ENVELOPE_MEMBERS */
     struct mapping *mapping; /* NULL: the payload is the data as it is */
     struct field_template key, source_device, conflate;
-    struct field_set fields; /* the attributes of a CloudEvent first, then the form's own names, then the row's */
+    bool keyless;                /* no record has a key of its own, whatever it holds */
+    struct field_template field; /* the member that holds a key, on rows that do not say; what cannot be one is none */
+    struct field_set fields;     /* the attributes of a CloudEvent first, then the form's own names, then the row's */
 };
 
 struct route_table {
@@ -48,9 +50,10 @@ struct route_table {
 };
 
 struct route_source {
-    const char *file;    /* what errors call it */
-    struct slice text;   /* the JSON; *borrowed* until return */
-    const char *profile; /* rows of other profiles are not in force; NULL: those of all profiles are not */
+    const char *file;          /* what errors call it */
+    struct slice text;         /* the JSON; *borrowed* until return */
+    const char *profile;       /* rows of other profiles are not in force; NULL: those of all profiles are not */
+    struct slice dedupe_field; /* path of the member that holds a key; absent: none. *Borrowed* for the table's life */
     /* What ${NAME:-default} reads: NULL for a name that is not set. */
     const char *(*env)(void *arg, const char *name);
     void *env_arg;

@@ -120,7 +120,14 @@ static int read_members(struct route_reader *rd, struct json_value v)
 
 static int read_key(struct route_reader *rd, struct json_value v)
 {
-    return reader_template(rd, v, &rd->row->key);
+    struct route *r = rd->row;
+    if (reader_template(rd, v, &r->key) != 0)
+        return -1;
+    if (!template_is_constant(&r->key))
+        return 0;
+    r->keyless = slice_eq(r->key.text, SLICE("none"));
+    r->key.count = 0;
+    return r->keyless ? 0 : reader_refuse(rd, v.raw.p, "must have a field, or be \"none\": all records would be one");
 }
 
 static int read_source_device(struct route_reader *rd, struct json_value v)
@@ -188,6 +195,19 @@ static int check_topic(struct route_reader *rd, struct json_value v)
     return 0;
 }
 
+/* The field that holds a key where the row does not say. */
+static int add_key_field(struct route_reader *rd, struct json_value v)
+{
+    struct route *r = rd->row;
+    const char *why;
+    bool has_members = r->form == ROUTE_TASK || r->form == ROUTE_JSON;
+    if (rd->source->dedupe_field.p == NULL || r->key.count > 0 || r->keyless || !has_members)
+        return 0;
+    if (template_of_field(rd->source->dedupe_field, &r->fields, &r->field, &why) != 0)
+        return reader_refuse(rd, v.raw.p, "DEDUPE_FIELD: %s", why);
+    return 0;
+}
+
 /* What no single member can say. */
 static int check_row(struct route_reader *rd, struct json_value v)
 {
@@ -217,7 +237,7 @@ static int read_row(struct route_reader *rd, struct json_value v)
         field_set_add(&rd->row->fields, cloudevent_names[i]);
     if (reader_object(rd, v, members, ARRAY_LEN(members)) != 0)
         return -1;
-    return check_row(rd, v);
+    return check_row(rd, v) == 0 ? add_key_field(rd, v) : -1;
 }
 
 static int read_routes(struct route_reader *rd, struct json_value v)

@@ -68,6 +68,15 @@ int template_parse(struct slice text, struct field_set *set, struct field_templa
     return 0;
 }
 
+int template_of_field(struct slice path, struct field_set *set, struct field_template *out, const char **why)
+{
+    *out = (struct field_template){.text = path, .count = 1};
+    if (field_parse(path, set, &out->pieces[0].field, why) != 0)
+        return -1;
+    out->pieces[0].field.optional = true;
+    return 0;
+}
+
 bool template_is_optional(const struct field_template *t)
 {
     for (size_t i = 0; i < t->count; i++)

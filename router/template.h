@@ -26,6 +26,10 @@ struct field_template {
 
 /* *Borrows* text for the template's life. 0, or -1 with a static sentence. */
 int template_parse(struct slice text, struct field_set *set, struct field_template *out, const char **why);
+/* Only a field, which is optional: "event_id" is what "{event_id?}" is. *Borrows* path; 0, or -1 with a static
+ * sentence.
+ */
+int template_of_field(struct slice path, struct field_set *set, struct field_template *out, const char **why);
 /* True if it has an optional field. */
 bool template_is_optional(const struct field_template *t);
 /* True if it has no field at all. */

@@ -61,7 +61,10 @@ static void measure(struct decoder *d, const char *what, const char *topic, cons
 int main(void)
 {
     char *why = NULL;
-    struct route_source source = {.file = "routes.default.json", .text = routes_default(), .profile = "survey"};
+    struct route_source source = {.file = "routes.default.json",
+                                  .text = routes_default(),
+                                  .profile = "survey",
+                                  .dedupe_field = SLICE("event_id")};
     struct route_table *routes = routes_parse(&source, &why);
     if (routes == NULL)
         BUG("%s", why);

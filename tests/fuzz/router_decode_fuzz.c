@@ -26,7 +26,7 @@ static struct decoder *make_decoder(void)
 {
     static struct decoder d;
     char *why = NULL;
-    struct route_source source = {.file = "routes", .text = routes};
+    struct route_source source = {.file = "routes", .text = routes, .dedupe_field = SLICE("event_id")};
     struct route_table *table = routes_parse(&source, &why);
     if (table == NULL)
         BUG("%s", why);
@@ -73,7 +73,9 @@ static void check_event(const struct event *ev)
             if (j < i ? slice_eq(ev->targets[i], ev->targets[j]) : !target_valid(ev->targets[i]))
                 BUG("target %.*s", SLICE_ARG(ev->targets[i]));
     check_text(ev->name);
-    check_text(ev->dedupe_key);
+    check_text(ev->key);
+    if ((ev->key.p == NULL) != (ev->dedupe_key.p == NULL))
+        BUG("a key that nobody remembers");
     check_text(ev->source_device);
     check_text(ev->conflate_key);
     check_text(ev->traceparent);

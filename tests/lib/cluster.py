@@ -3,6 +3,7 @@
 import itertools
 import json
 import pathlib
+import secrets
 
 from lib import jwt
 from lib.clients import Client
@@ -20,12 +21,14 @@ ROUTER = {
     "KAFKA_CONFIG_topic.metadata.refresh.interval.ms": "2000",
 }
 _numbers = itertools.count(1)
+_events = itertools.count(1)
+_run = secrets.token_hex(4)
 
 
 def task(user, number, operation="create", **more):
-    """A task event of the synchronization service, as JSON text."""
+    """A task event of the synchronization service, as JSON text; no two have one event_id."""
     return json.dumps({
-        "event_id": f"event-{number}", "schema_version": "1.0", "event_type": "task.sync",
+        "event_id": f"{_run}-{next(_events)}", "schema_version": "1.0", "event_type": "task.sync",
         "timestamp": "2026-01-03T10:00:00Z", "user_id": user, "operation": operation, "task_id": number,
         "task_snapshot": {"id": number, "title": f"task {number}"}, **more,
     }, separators=(",", ":"))

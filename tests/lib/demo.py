@@ -130,7 +130,7 @@ class Demo:
 
 
 def event(number, **more):
-    return json.dumps({"event_id": f"demo-{number}", "schema_version": "1.0", "event_type": "task.sync",
+    return json.dumps({"schema_version": "1.0", "event_type": "task.sync",
                        "user_id": USER, "operation": "create", "task_id": number,
                        "task_snapshot": {"id": number, "title": "Buy milk", "status": "pending", **more}})
 

@@ -126,8 +126,8 @@ def test_cloudevents_structured(cluster):
     coded = base64.b64encode(json.dumps(inner).encode()).decode()
     cluster.produce(user,
                     envelope(user, {"data": inner}),
-                    envelope(user, {"data": json.dumps(inner)}, datacontenttype="text/plain"),
-                    envelope(user, {"data_base64": coded}, datacontenttype="application/octet-stream"))
+                    envelope(user, {"data": json.dumps(inner)}, datacontenttype="text/plain", id="db91e33c"),
+                    envelope(user, {"data_base64": coded}, datacontenttype="application/octet-stream", id="db91e33d"))
     for message in client.tasks(3):
         assert (message["event"], message["task"]) == ("task.created", {"id": 5}), message
         assert message["timestamp"] == "2026-11-21T11:27:04Z", message

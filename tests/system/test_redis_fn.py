@@ -1,6 +1,7 @@
 """The function library in a real redis-server: what redis_fn.h promises."""
 
 import itertools
+import time
 
 from lib.functions import (NOW, SOURCE, ZERO, Sender, assert_chain, bodies, channel, count, cursor, cursors, entries,
                            keys, log, marker, meta, new_pipe, pack, parts_of, pipe_with_marker, prefix, read, refused,
@@ -341,9 +342,26 @@ def test_publishers_keys_hold_for_their_window(folder):
         assert send("k2", t0 + 1001, "t#0/0", 2) > 0, "a dropped repeat must not take its key"
         assert send("k", t0 + 1001, "t#0/0", 3) == 0
         assert parts_of(client, "u:1") == {"t#0/0": (3, 0)}
-        assert send("later", t0 + 10_000) > 0
-        assert send("k", t0 + 10_000, "t#0/0", 3) == 0, "rewound, its key forgotten: the coordinate remembers"
+        assert send("k", t0 + 10_000, "t#0/0", 3) == 0, "rewound, its window over: the coordinate remembers"
         assert_chain(client, "u:1")
+
+
+def test_a_window_ends_for_the_only_key_too(folder):
+    """Keys leave their set now and then; a window ends at its end, looking forward and back."""
+    with running(folder) as (_, client):
+        s = pipe_with_marker(client, "u:1")
+        t0 = 1_700_000_000_000
+
+        def send(at):
+            return client(*s.append("u:1", key="a", window=1000, kafka_ms=at))
+
+        assert send(t0) > 0 and send(t0 + 1000) == 0
+        assert send(t0 + 1001) > 0 and send(t0 + 2001) == 0, "taken again from then on"
+        assert send(t0 + 1) == 0 and send(t0) > 0, "a record from before it"
+        assert send(t0 + 1500) == 0, "an older record must not lower its time"
+        for n in range(40):
+            client(*s.append("u:1", key=f"k{n}", window=1000, kafka_ms=t0 + 10_000 * n))
+        assert client("ZCARD", keys("u:1")) < 20
 
 
 def test_a_time_ahead_of_the_clock_does_not_wipe_the_keys(folder):
@@ -356,6 +374,9 @@ def test_a_time_ahead_of_the_clock_does_not_wipe_the_keys(folder):
 
         assert send("a", now) > 0 and send("wild", now * 2) > 0
         assert send("a", now) == 0 and send("wild", now) == 0
+        assert send("wild", now * 2) == 0, "ahead is now, there as here"
+        client("ZADD", keys("u:1"), int(time.time() * 1000) - 60_001, "old")
+        assert send("old", int(time.time() * 1000)) > 0, "now has milliseconds"
         assert HOUR < client("PTTL", keys("u:1")) <= HOUR + 60_000
 
 
@@ -470,7 +491,7 @@ def test_rights_that_suffice(folder):
     with running(folder) as (server, client):
         client("ACL", "SETUSER", "router", "on", "nopass", "resetkeys", "~tg:*", "resetchannels", "&tg:*", "-@all",
                "+fcall", "+function|load", "+time", "+get", "+set", "+xadd", "+spublish", "+pexpire", "+hget", "+hset",
-               "+hmget", "+hexists", "+hincrby", "+hdel", "+zadd", "+zscore", "+zremrangebyscore", "+zremrangebyrank")
+               "+hmget", "+hexists", "+hincrby", "+hdel", "+zadd", "+zscore", "+zcard", "+zremrangebyscore", "+zremrangebyrank")
         router = RedisClient(server.port)
         router("AUTH", "router", "any")
         s = pipe_with_marker(router, "u:1")

@@ -34,6 +34,8 @@
     "\"source\":\"task-service\",\"specversion\":\"1.0\",\"time\":\"" OURS "\",\"topic\":\"task-updates\","            \
     "\"traceid\":\"" trace "\",\"traceparent\":\"" trace "\",\"tracestate\":\"\",\"type\":\"com.dapr.event.sent\"}"
 
+#define DAPRS_KEY " key=task-service db91e33b-643e-4c94-8905-7b89a3fd2455"
+
 static struct route_table *table;
 static struct decoder decoder;
 
@@ -86,15 +88,15 @@ static void assert_task(const char *value, const char *expected)
 
 static void daprs_envelope_is_opened(void **state)
 {
-    assert_task("{\"data\":" TASK BEHIND("application/json", ZEROS), UNION(OURS));
-    assert_task("{\"data\":" TASK BEHIND("application/json", TRACE), UNION(OURS) " trace=" TRACE);
-    assert_task(" { \"data\" : " TASK BEHIND("application/json", ZEROS) "\n", UNION(OURS));
+    assert_task("{\"data\":" TASK BEHIND("application/json", ZEROS), UNION(OURS) DAPRS_KEY);
+    assert_task("{\"data\":" TASK BEHIND("application/json", TRACE), UNION(OURS) DAPRS_KEY " trace=" TRACE);
+    assert_task(" { \"data\" : " TASK BEHIND("application/json", ZEROS) "\n", UNION(OURS) DAPRS_KEY);
 }
 
 static void a_string_of_json_is_unescaped_once(void **state)
 {
-    assert_task("{\"data\":" TASK_STRING BEHIND("text/plain", ZEROS), UNION(OURS));
-    assert_task("{\"data\":" TASK_STRING BEHIND("application/json", ZEROS), UNION(OURS));
+    assert_task("{\"data\":" TASK_STRING BEHIND("text/plain", ZEROS), UNION(OURS) DAPRS_KEY);
+    assert_task("{\"data\":" TASK_STRING BEHIND("application/json", ZEROS), UNION(OURS) DAPRS_KEY);
     assert_task("{\"data\":\"plain\"" BEHIND("text/plain", ZEROS), "malformed_json: not a JSON value");
     assert_task("{\"data\":\"\\ud800\"" BEHIND("text/plain", ZEROS),
                 "bad_cloudevent: data: no Base64, or a string that is no text");
@@ -102,24 +104,24 @@ static void a_string_of_json_is_unescaped_once(void **state)
     assert_record("any", "{\"data\":\"{\\\"type\\\":\\\"a\\\\u0062\\\\n\\\"}\"" BEHIND("text/plain", ZEROS), NULL,
                   "bad_field: type");
     assert_record("any", "{\"data\":\"{\\\"type\\\":\\\"a\\\\u0062\\\"}\"" BEHIND("text/plain", ZEROS), NULL,
-                  "e to r:room:ab: {\"type\":\"a\\u0062\"}");
+                  "e to r:room:ab: {\"type\":\"a\\u0062\"}" DAPRS_KEY);
 }
 
 static void base64_is_decoded(void **state)
 {
-    assert_task("{\"data_base64\":" TASK_BASE64 BEHIND("application/octet-stream", ZEROS), UNION(OURS));
+    assert_task("{\"data_base64\":" TASK_BASE64 BEHIND("application/octet-stream", ZEROS), UNION(OURS) DAPRS_KEY);
     assert_task("{\"data_base64\":\"eyI=x\"" BEHIND("application/octet-stream", ZEROS),
                 "bad_cloudevent: data: no Base64, or a string that is no text");
     assert_record("bytes", "{\"data_base64\":\"\\/\\u002b8B\"" BEHIND("application/octet-stream", ZEROS), NULL,
-                  "e to g: \xff\xef\x01");
+                  "e to g: \xff\xef\x01" DAPRS_KEY);
 }
 
 static void attributes_may_stand_in_any_order(void **state)
 {
     assert_task("{\"type\":\"t\",\"specversion\":\"1.0\",\"source\":\"s\",\"id\":\"i\",\"data\":" TASK "}",
-                UNION(KAFKAS));
+                UNION(KAFKAS) " key=s i");
     assert_task("{\"id\":\"i\",\"data\":" TASK ",\"source\":\"s\",\"time\":7,\"type\":\"t\",\"specversion\":\"1.0\"}",
-                UNION(KAFKAS));
+                UNION(KAFKAS) " key=s i");
 }
 
 static void a_records_own_time_goes_first(void **state)
@@ -127,7 +129,7 @@ static void a_records_own_time_goes_first(void **state)
     assert_task("{\"data\":{\"operation\":\"delete\",\"task_id\":1,\"user_id\":2,\"timestamp\":3}" BEHIND(
                     "application/json", ZEROS),
                 "task_update to u:2: {\"operation\":\"delete\",\"task_id\":1,\"event\":\"task.deleted\",\"task\":"
-                "{\"id\":1},\"timestamp\":3}");
+                "{\"id\":1},\"timestamp\":3}" DAPRS_KEY);
 }
 
 static void data_must_be_there_and_an_object(void **state)
@@ -148,13 +150,13 @@ static void what_lacks_an_attribute_is_plain(void **state)
                   "e to r:room:t: {\"type\":\"t\",\"source\":\"s\",\"id\":5,\"specversion\":\"1.0\"}");
     assert_record(
         "any", "{\"type\":\"t\",\"source\":\"s\",\"id\":\"i\",\"specversion\":\"1.0\",\"data\":{\"type\":\"inner\"}}",
-        NULL, "e to r:room:inner: {\"type\":\"inner\"}");
+        NULL, "e to r:room:inner: {\"type\":\"inner\"} key=s i");
 }
 
 static void content_type_demands_an_envelope(void **state)
 {
     const char *const headers[][2] = {{"Content-Type", "application/cloudevents+json; charset=UTF-8"}, {NULL}};
-    assert_record("task-updates", "{\"data\":" TASK BEHIND("application/json", ZEROS), headers, UNION(OURS));
+    assert_record("task-updates", "{\"data\":" TASK BEHIND("application/json", ZEROS), headers, UNION(OURS) DAPRS_KEY);
     assert_record("task-updates", TASK, headers,
                   "bad_cloudevent: specversion: missing, or not what CloudEvents 1.0 asks for");
     assert_record("task-updates", "{\"specversion\":\"1.0\",\"type\":\"t\",\"source\":\"\",\"id\":\"i\",\"data\":{}}",
@@ -181,17 +183,35 @@ static void binary_mode_is_read_from_headers(void **state)
                                       {"traceparent", ZEROS},
                                       {"content-type", "application/json"},
                                       {NULL}};
-    assert_record("task-updates", TASK, headers, UNION(OURS) " trace=" TRACE);
+    assert_record("task-updates", TASK, headers, UNION(OURS) " key=/s i trace=" TRACE);
     const char *const http[][2] = {{"Ce-Specversion", "1.0"},   {"CE-Type", "t"},
                                    {"ce-source", "/s"},         {"ce-id", "i"},
                                    {"ce-time", "not a \"time"}, {NULL}};
-    assert_record("task-updates", TASK, http, UNION(KAFKAS));
+    assert_record("task-updates", TASK, http, UNION(KAFKAS) " key=/s i");
     const char *const half[][2] = {{"ce_specversion", "1.0"}, {"ce_type", "t"}, {"ce_source", "/s"}, {NULL}};
     assert_record("task-updates", TASK, half, "bad_cloudevent: id: the header is missing");
     const char *const old[][2] = {
         {"ce_specversion", "0.3"}, {"ce_type", "t"}, {"ce_source", "/s"}, {"ce_id", "i"}, {NULL}};
     assert_record("task-updates", TASK, old, "bad_cloudevent: specversion: not 1.0");
-    assert_record("bytes", "\xff", headers, "e to g: \xff trace=" TRACE);
+    assert_record("bytes", "\xff", headers, "e to g: \xff key=/s i trace=" TRACE);
+}
+
+/* What cannot be a key is none: nothing is refused for it. */
+static void source_and_id_are_the_key(void **state)
+{
+    const char *const odd[][2] = {
+        {"ce_specversion", "1.0"}, {"ce_type", "t"}, {"ce_source", "/s"}, {"ce_id", "a\tb"}, {NULL}};
+    assert_record("task-updates", TASK, odd, UNION(KAFKAS));
+    char *long_id =
+        xasprintf("{\"specversion\":\"1.0\",\"type\":\"t\",\"source\":\"s\",\"id\":\"%0510d\",\"data\":" TASK "}", 7);
+    char *key = xasprintf(UNION(KAFKAS) " key=s %0510d", 7);
+    assert_task(long_id, key);
+    char *longer =
+        xasprintf("{\"specversion\":\"1.0\",\"type\":\"t\",\"source\":\"s\",\"id\":\"%0511d\",\"data\":" TASK "}", 7);
+    assert_task(longer, UNION(KAFKAS));
+    free(longer);
+    free(key);
+    free(long_id);
 }
 
 static void raw_payloads_need_no_envelope(void **state)
@@ -201,8 +221,9 @@ static void raw_payloads_need_no_envelope(void **state)
 
 static void texts_come_out_of_envelopes(void **state)
 {
-    assert_record("text", "{\"data\":\"pl\\u0061in\"" BEHIND("text/plain", ZEROS), NULL, "e to g: plain");
-    assert_record("text", "{\"data\":{\"a\":1.10}" BEHIND("application/json", ZEROS), NULL, "e to g: {\"a\":1.10}");
+    assert_record("text", "{\"data\":\"pl\\u0061in\"" BEHIND("text/plain", ZEROS), NULL, "e to g: plain" DAPRS_KEY);
+    assert_record("text", "{\"data\":{\"a\":1.10}" BEHIND("application/json", ZEROS), NULL,
+                  "e to g: {\"a\":1.10}" DAPRS_KEY);
     assert_record("text", "{\"a\":1}", NULL, "e to g: {\"a\":1}");
     assert_record("text", "{\"data_base64\":\"/w==\"" BEHIND("application/octet-stream", ZEROS), NULL, "invalid_utf8");
 }
@@ -265,6 +286,7 @@ int main(void)
         cmocka_unit_test(content_type_demands_an_envelope),
         cmocka_unit_test(another_version_is_refused),
         cmocka_unit_test(binary_mode_is_read_from_headers),
+        cmocka_unit_test(source_and_id_are_the_key),
         cmocka_unit_test(raw_payloads_need_no_envelope),
         cmocka_unit_test(texts_come_out_of_envelopes),
         cmocka_unit_test(base64_is_strict),

@@ -16,7 +16,8 @@ static struct decoder decoder;
 static void use_routes(struct slice text, const char *profile)
 {
     char *why = NULL;
-    struct route_source source = {.file = "routes", .text = text, .profile = profile};
+    struct route_source source = {
+        .file = "routes", .text = text, .profile = profile, .dedupe_field = SLICE("event_id")};
     if (table != NULL)
         decoder_release(&decoder);
     routes_free(table);
@@ -90,7 +91,7 @@ static void sync_events_become_the_union(void **state)
                 "      \"title\": \"Buy milk\",\n"
                 "      \"status\": \"pending\",\n"
                 "      \"updated_at\": \"2026-01-03T10:00:00Z\"\n"
-                "    },\"timestamp\":\"2026-01-03T10:00:00Z\"}");
+                "    },\"timestamp\":\"2026-01-03T10:00:00Z\"} key=test-999");
 }
 
 static void task_events_become_the_union(void **state)
@@ -399,6 +400,64 @@ static void assert_header_decodes(const char *topic, const char *name, const cha
     free(got);
 }
 
+static struct slice dedupe_key_of(const char *value)
+{
+    struct event ev;
+    const struct record r = {.topic = SLICE("t"), .timestamp_ms = NOON, .value = slice_of(value)};
+    assert_int_equal(decode_record(&decoder, &r, &ev), DECODE_EVENT);
+    return ev.dedupe_key;
+}
+
+/* A field that is a key by custom never makes a record a dead letter. */
+static void a_field_may_hold_the_key(void **state)
+{
+    use_row("\"form\":\"json\",\"event\":\"e\",\"targets\":[\"global\"]");
+    assert_decodes("t", "{\"event_id\":\"a b\"}", "e to g: {\"event_id\":\"a b\"} key=a b");
+    assert_decodes("t", "{\"event_id\":17}", "e to g: {\"event_id\":17} key=17");
+    const char *none[] = {"{}",
+                          "{\"event_id\":null}",
+                          "{\"event_id\":\"\"}",
+                          "{\"event_id\":1.5}",
+                          "{\"event_id\":true}",
+                          "{\"event_id\":{\"a\":1}}",
+                          "{\"event_id\":[\"a\"]}",
+                          "{\"event_id\":\"a\\u0000b\"}",
+                          "{\"Event_Id\":\"a\"}"};
+    for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+        char *expected = xasprintf("e to g: %s", none[i]);
+        assert_decodes("t", none[i], expected);
+        assert_null(dedupe_key_of(none[i]).p);
+        free(expected);
+    }
+    assert_true(slice_eq(dedupe_key_of("{\"event_id\":\"a\"}"), SLICE("a t")));
+    char *longest = xasprintf("{\"event_id\":\"%0259d\"}", 5), *longer = xasprintf("{\"event_id\":\"%0260d\"}", 5);
+    assert_int_equal(dedupe_key_of(longest).n, 261);
+    assert_null(dedupe_key_of(longer).p);
+    free(longest);
+    free(longer);
+    start(NULL);
+}
+
+/* The innermost says what it means: the data's field goes before the envelope's id. */
+static void a_row_says_where_its_key_is(void **state)
+{
+#define WRAPPED                                                                                                        \
+    "{\"specversion\":\"1.0\",\"type\":\"t\",\"source\":\"s\",\"id\":\"i\",\"data\":{\"n\":7,\"event_id\":\"a\"}}"
+#define DATA "e to g: {\"n\":7,\"event_id\":\"a\"}"
+#define ROW  "\"form\":\"json\",\"event\":\"e\",\"targets\":[\"global\"]"
+    use_row(ROW);
+    assert_decodes("t", WRAPPED, DATA " key=a");
+    use_row(ROW ",\"key\":\"n-{n}\"");
+    assert_decodes("t", WRAPPED, DATA " key=n-7");
+    assert_true(slice_eq(dedupe_key_of(WRAPPED), SLICE("n-7")));
+    assert_decodes("t", "{\"event_id\":\"a\"}", "missing_field: n");
+    use_row(ROW ",\"key\":\"{n?}\"");
+    assert_decodes("t", "{\"event_id\":\"a\"}", "e to g: {\"event_id\":\"a\"}");
+    use_row(ROW ",\"key\":\"none\"");
+    assert_decodes("t", WRAPPED, DATA);
+    start(NULL);
+}
+
 static void headers_carry_key_topic_and_trace(void **state)
 {
     const char *plain = "task_update to u:1: " CREATED_PAYLOAD;
@@ -457,6 +516,8 @@ int main(void)
         cmocka_unit_test(size_and_depth_have_limits),
         cmocka_unit_test(tombstones_are_neither_event_nor_refusal),
         cmocka_unit_test(headers_carry_key_topic_and_trace),
+        cmocka_unit_test(a_field_may_hold_the_key),
+        cmocka_unit_test(a_row_says_where_its_key_is),
         cmocka_unit_test(events_say_the_rest),
     };
     return cmocka_run_group_tests(tests, start, stop);

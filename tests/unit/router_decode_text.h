@@ -25,7 +25,7 @@ static inline char *decode_text(struct decoder *d, const struct record *r)
         for (size_t i = 0; i < ev.target_count; i++)
             buf_printf(&b, "%s%.*s", i > 0 ? "," : "", SLICE_ARG(ev.targets[i]));
         buf_printf(&b, ": %.*s", SLICE_ARG(ev.payload));
-        decode_text_optional(&b, "key", ev.dedupe_key);
+        decode_text_optional(&b, "key", ev.key);
         decode_text_optional(&b, "device", ev.source_device);
         decode_text_optional(&b, "conflate", ev.conflate_key);
         decode_text_optional(&b, "trace", ev.traceparent);

@@ -104,6 +104,31 @@ static void rows_of_other_profiles_are_named_but_not_in_force(void **state)
     routes_free(t);
 }
 
+static void rows_that_name_no_key_get_the_field(void **state)
+{
+    char *why = NULL;
+    struct route_source source = {
+        .file = "routes.json",
+        .text = SLICE("{\"routes\":["
+                      "{\"topic\":\"a\",\"form\":\"json\",\"event\":\"e\",\"targets\":[\"global\"]},"
+                      "{\"topic\":\"b\",\"form\":\"json\",\"event\":\"e\",\"targets\":[\"global\"],\"key\":\"none\"},"
+                      "{\"topic\":\"c\",\"form\":\"text\",\"event\":\"e\",\"targets\":[\"global\"]},"
+                      "{\"topic\":\"d\",\"form\":\"json\",\"event\":\"e\",\"targets\":[\"global\"],\"key\":\"{n}\"}]}"),
+        .dedupe_field = SLICE("meta.id"),
+        .env = no_variables};
+    struct route_table *t = routes_parse(&source, &why);
+    assert_non_null(t);
+    assert_described(t, "a: json as \"e\", to global; key, if there is one, meta.id\n"
+                        "b: json as \"e\", to global; keys are not looked for\n"
+                        "c: text as \"e\", to global\n"
+                        "d: json as \"e\", to global; key {n}\n");
+    routes_free(t);
+    source.dedupe_field = SLICE("a..b");
+    assert_null(routes_parse(&source, &why));
+    assert_non_null(strstr(why, "DEDUPE_FIELD: a field is a name"));
+    free(why);
+}
+
 static const char *some_variables(void *arg, const char *name)
 {
     if (strcmp(name, "SET") == 0)
@@ -163,6 +188,8 @@ static void rows_are_checked(void **state)
                        "routes.json:1:53: routes[0].event: every event has a name: no \"?\" here");
     assert_row_refused("\"event\": \"e\", \"targets\": []",
                        "routes.json:1:69: routes[0].targets: must have 1 to 16 elements");
+    assert_row_refused("\"event\": \"e\", \"targets\": [\"g\"], \"key\": \"k\"",
+                       "routes.json:1:83: routes[0].key: must have a field, or be \"none\": all records would be one");
     assert_row_refused("\"event\": \"e\", \"targets\": [\"user:{a\"]",
                        "routes.json:1:70: routes[0].targets[0]: an opening brace without a closing one");
     assert_row_refused("\"event\": \"e\", \"targets\": [\"user:a}\"]",
@@ -274,6 +301,7 @@ int main(void)
         cmocka_unit_test(defaults_hold_tasks_always),
         cmocka_unit_test(defaults_hold_surveys_under_their_profile),
         cmocka_unit_test(rows_of_other_profiles_are_named_but_not_in_force),
+        cmocka_unit_test(rows_that_name_no_key_get_the_field),
         cmocka_unit_test(topics_take_variables),
         cmocka_unit_test(bad_json_is_refused_at_its_place),
         cmocka_unit_test(rows_are_checked),
