@@ -3,6 +3,7 @@
  * even if Redis does not answer, with the partitions not placed yet. */
 #include "router/assignment.h"
 #include "common/clock.h"
+#include "common/coordinate.h"
 #include "common/log.h"
 #include "router/start.h"
 
@@ -10,6 +11,8 @@
 
 #define RETRY_MS    500
 #define PATIENCE_MS 2000
+/* Parts of the group that a new marker names; what does not fit is declared by its owner. */
+#define GROUP_MAX 1000
 
 static void look_up(struct assignment *a);
 
@@ -107,6 +110,32 @@ static void know(struct assignment *a, const struct lookup_row *row)
                  LOG_I("offset", row->committed));
     partition_know(p, generation, start_offset(row, a->start), &before);
     p->committed = row->committed;
+    p->has_past = row->committed >= 0;
+}
+
+static void forget_group(struct assignment *a)
+{
+    for (size_t i = 0; i < a->group_count; i++)
+        free(a->group[i]);
+    a->group_count = 0;
+}
+
+/* All parts of all topics, of the generations that commits say. */
+static void know_group(struct assignment *a, const rd_kafka_topic_partition_list_t *all)
+{
+    forget_group(a);
+    a->group = xrealloc(a->group, ((size_t)all->cnt + 1) * sizeof(*a->group));
+    for (int i = 0; i < all->cnt; i++) {
+        const rd_kafka_topic_partition_t *row = &all->elems[i];
+        uint64_t generation = 1;
+        struct fingerprint before;
+        struct buf part = {0};
+        if (row->offset >= 0 && partition_parse_commit(lookup_metadata(row), &generation, &before) != 0)
+            generation = 1;
+        coordinate_append_part(&part, slice_of(row->topic), generation, (uint32_t)row->partition);
+        buf_byte(&part, '\0');
+        a->group[a->group_count++] = part.p;
+    }
 }
 
 static void on_looked_up(struct lookup *l)
@@ -119,6 +148,7 @@ static void on_looked_up(struct lookup *l)
     } else {
         for (int i = 0; i < l->partitions->cnt; i++)
             know(a, &l->rows[i]);
+        know_group(a, l->commits);
         a->group_is_new = !l->group_has_commits;
         a->looked = true;
         look_up(a);
@@ -164,19 +194,30 @@ void assignment_settle(struct assignment *a)
     }
     a->reading = true;
     a->again = false;
-    publisher_read_markers(a->publisher, parts, a->read_count,
-                           a->group_is_new && !a->has_read ? REDIS_FN_SINCE_ZERO : REDIS_FN_SINCE_NOW);
+    publisher_read_markers(a->publisher, parts, a->read_count);
     free(parts);
 }
 
-/* Starts a partition at the lowest watermark: what is above it is applied again, and found to be applied. */
-static void place(struct assignment *a, struct partition *p, int64_t watermark,
+/* The lowest watermark: what is above it is applied again, and found to be applied. After a loss as far back as
+ * gateways may not have heard what is gone now. */
+static int64_t start_of(const struct assignment *a, const struct partition *p, const struct markers_part *known)
+{
+    int64_t offset = known->lowest != MARKERS_NO_WATERMARK ? known->lowest : p->next;
+    return a->lost ? MIN(offset, partition_past(p, a->loop->now_ms, a->overlap_ms)) : offset;
+}
+
+static void place(struct assignment *a, struct partition *p, const struct markers_part *known,
                   rd_kafka_topic_partition_list_t *assigned, rd_kafka_topic_partition_list_t *moved)
 {
-    int64_t offset = watermark != MARKERS_NO_WATERMARK ? watermark : p->next;
-    log_debug("partition_placed", LOG_S("part", p->part), LOG_I("offset", offset), LOG_I("watermark", watermark),
+    int64_t offset = start_of(a, p, known);
+    log_debug("partition_placed", LOG_S("part", p->part), LOG_I("offset", offset), LOG_I("watermark", known->lowest),
               LOG_I("position", p->next));
+    p->has_past |= known->lowest != MARKERS_NO_WATERMARK;
+    p->bound = p->has_past ? offset : 0;
+    p->unbound = known->unbound;
     partition_place(p, offset);
+    p->has_past = true;
+    partition_remember(p, a->loop->now_ms, 0);
     if (!p->assigned)
         rd_kafka_topic_partition_list_add(assigned, p->topic, p->id)->offset = offset;
     else if (p->fetched != offset)
@@ -190,8 +231,9 @@ static void place_all(struct assignment *a)
     rd_kafka_topic_partition_list_t *moved = rd_kafka_topic_partition_list_new((int)a->read_count);
     for (size_t i = 0; i < a->read_count; i++) {
         struct partition *p = a->read_rows[i];
+        struct markers_part known = publisher_part(a->publisher, i);
         if (p->ours && !p->placed)
-            place(a, p, publisher_lowest(a->publisher, i), assigned, moved);
+            place(a, p, &known, assigned, moved);
     }
     if (a->consumer->paused)
         consumer_resume(a->consumer);
@@ -212,41 +254,122 @@ static void note_waiting(struct assignment *a)
     a->waiting_ms = 0;
 }
 
-static void say_created(struct assignment *a)
+/* ---- markers that are missing ---- */
+
+static bool is_first_installation(const struct assignment *a)
 {
-    size_t created = publisher_created(a->publisher);
-    if (created == 0)
-        return;
-    if (a->group_is_new && !a->has_read)
-        log_info("markers_created", LOG_I("buckets", created));
+    return a->group_is_new && !a->has_read;
+}
+
+static void say_missing(const struct assignment *a, size_t missing)
+{
+    if (is_first_installation(a))
+        log_info("markers_created", LOG_I("buckets", missing));
     else
-        log_error("redis_lost_buckets", LOG_I("buckets", created),
-                  LOG_S("meaning", "what their logs held is gone; live events go on under a new epoch"));
+        log_error("redis_lost_buckets", LOG_I("buckets", missing),
+                  LOG_S("meaning", "live events go on under a new epoch, history is refilled behind them"));
+}
+
+static bool is_read(const struct assignment *a, const char *part)
+{
+    for (size_t i = 0; i < a->read_count; i++)
+        if (strcmp(a->read_rows[i]->part, part) == 0)
+            return true;
+    return false;
+}
+
+/* A new marker says of our partitions where their live events start, and of all others that nobody has said so yet. */
+static size_t fields_of_new_markers(const struct assignment *a, struct redis_fn_watermark *fields)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < a->read_count; i++) {
+        const struct partition *p = a->read_rows[i];
+        struct markers_part known = publisher_part(a->publisher, i);
+        struct slice part = slice_of(p->part);
+        uint64_t start = (uint64_t)start_of(a, p, &known);
+        if (p->placed || !p->ours)
+            continue;
+        if (p->has_past)
+            fields[n++] = (struct redis_fn_watermark){.part = part, .offset = start, .field = REDIS_FN_BOUND};
+        fields[n++] = (struct redis_fn_watermark){.part = part, .offset = start, .field = REDIS_FN_APPLIED};
+    }
+    for (size_t i = 0; i < MIN(a->group_count, GROUP_MAX); i++)
+        if (!is_read(a, a->group[i]))
+            fields[n++] = (struct redis_fn_watermark){.part = slice_of(a->group[i]), .field = REDIS_FN_UNBOUND};
+    return n;
+}
+
+static void create_missing(struct assignment *a)
+{
+    struct redis_fn_watermark *fields = xmalloc((2 * a->read_count + a->group_count + 1) * sizeof(*fields));
+    size_t n = fields_of_new_markers(a, fields);
+    say_missing(a, publisher_missing(a->publisher));
+    publisher_create_markers(a->publisher, is_first_installation(a) ? REDIS_FN_SINCE_ZERO : REDIS_FN_SINCE_NOW, fields,
+                             n);
+    free(fields);
+}
+
+/* ---- markers that were read ---- */
+
+static void end_reading(struct assignment *a)
+{
+    a->reading = false;
+    for (size_t i = 0; i < a->read_count; i++)
+        partition_unref(a->read_rows[i]);
+    a->read_count = 0;
+}
+
+static void go_on(struct assignment *a)
+{
+    a->has_read = true;
+    place_all(a);
+    a->lost = false;
+    note_waiting(a);
+    publisher_open(a->publisher);
+    a->on_placed(a);
 }
 
 void assignment_on_markers(struct assignment *a, bool ok)
 {
-    a->reading = false;
-    if (ok) {
-        say_created(a);
-        a->has_read = true;
-        place_all(a);
-        note_waiting(a);
-        publisher_open(a->publisher);
-        a->on_placed(a);
-    } else
+    if (ok && publisher_missing(a->publisher) > 0) {
+        create_missing(a);
+        return;
+    }
+    if (ok)
+        go_on(a);
+    else
         retry_later(a);
-    for (size_t i = 0; i < a->read_count; i++)
-        partition_unref(a->read_rows[i]);
-    a->read_count = 0;
+    end_reading(a);
     if (a->again)
         assignment_settle(a);
+}
+
+/* Somebody else may have been faster: what is there now is read, and decides. */
+void assignment_on_markers_created(struct assignment *a, bool ok)
+{
+    end_reading(a);
+    if (ok)
+        assignment_settle(a);
+    else
+        retry_later(a);
 }
 
 void assignment_rewind(struct assignment *a)
 {
     for (size_t i = 0; i < a->count; i++)
         partition_rewind(a->rows[i]);
+}
+
+void assignment_lose(struct assignment *a)
+{
+    a->lost = true;
+    assignment_rewind(a);
+}
+
+void assignment_remember(struct assignment *a)
+{
+    for (size_t i = 0; i < a->count; i++)
+        partition_remember(a->rows[i], a->loop->now_ms, a->overlap_ms / (PARTITION_PAST - 2));
 }
 
 bool assignment_is_fetched(const struct assignment *a)
@@ -292,6 +415,7 @@ void assignment_init(struct assignment *a, struct loop *l, const struct router_c
                              .publisher = publisher,
                              .topics = topics,
                              .topic_count = topic_count,
+                             .overlap_ms = conf->live_overlap,
                              .owner = owner,
                              .on_placed = on_placed};
     router_start_parse(conf->start, &a->start, &a->back_ms);
@@ -307,4 +431,6 @@ void assignment_release(struct assignment *a)
         drop(a, a->rows[i]);
     free(a->rows);
     free(a->read_rows);
+    forget_group(a);
+    free(a->group);
 }

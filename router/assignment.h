@@ -17,6 +17,7 @@ struct assignment {
     size_t topic_count;
     enum router_start start;
     uint64_t back_ms;
+    uint64_t overlap_ms; /* live events go on from so far back after a loss */
     void *owner;
     void (*on_placed)(struct assignment *a); /* some partitions have new places */
 
@@ -24,11 +25,14 @@ struct assignment {
     size_t count, cap;
     struct partition *recent; /* of the last record */
 
-    struct lookup *lookup;        /* under way, or NULL */
-    bool looked;                  /* Kafka answered at least once */
-    bool group_is_new;            /* the group has no commit at all: a first installation */
-    bool reading;                 /* markers */
-    bool again;                   /* they must be read once more */
+    struct lookup *lookup; /* under way, or NULL */
+    bool looked;           /* Kafka answered at least once */
+    bool group_is_new;     /* the group has no commit at all: a first installation */
+    bool reading;          /* markers, or making them */
+    bool again;            /* they must be read once more */
+    bool lost;             /* Redis lost data: places are where live events go on from */
+    char **group;          /* owned: the parts that the group has, as far as is known */
+    size_t group_count;
     bool has_read;                /* every bucket had a marker once */
     struct partition **read_rows; /* refs: those that are asked about */
     size_t read_count;
@@ -55,8 +59,13 @@ struct partition *assignment_renew(struct assignment *a, struct partition *p, in
 /* Reads the markers (when Kafka has answered and Redis is there, else that will do it) and places what is not. */
 void assignment_settle(struct assignment *a);
 void assignment_on_markers(struct assignment *a, bool ok);
+void assignment_on_markers_created(struct assignment *a, bool ok);
 /* Redis is away: everything goes back to what it is sure of. */
 void assignment_rewind(struct assignment *a);
+/* Redis lost what was appended: everything goes back to where live events go on from. */
+void assignment_lose(struct assignment *a);
+/* Once a second: remembers where partitions stand. */
+void assignment_remember(struct assignment *a);
 /* Now and then: the group must not wait for us for ever while Redis is away. */
 void assignment_supervise(struct assignment *a);
 /* Gives the group its answer now, whatever is known. */

@@ -11,6 +11,7 @@
 #define AWAY_MS          1000
 #define REVOKE_COMMIT_MS 1000
 #define HEADERS_MAX      128
+#define FIELDS_MAX       3     /* of a partition, in a marker */
 #define UNFINISHED_MAX   65536 /* records of one partition behind a dead letter */
 
 static struct downstream *of_consumer(struct consumer *c)
@@ -104,19 +105,32 @@ static void on_record(struct consumer *c, rd_kafka_message_t *m)
 
 /* ---- watermarks ---- */
 
+/* Where a partition's live events start stands before its watermark: markers that miss its history take it once. */
+static size_t add_fields(const struct partition *p, int64_t watermark, struct redis_fn_watermark *out)
+{
+    struct slice part = slice_of(p->part);
+    size_t n = 0;
+    if (p->unbound)
+        out[n++] = (struct redis_fn_watermark){.part = part, .offset = (uint64_t)p->bound, .field = REDIS_FN_BOUND};
+    if (p->unbound && p->bound == 0)
+        out[n++] = (struct redis_fn_watermark){.part = part, .offset = 0, .field = REDIS_FN_REFILLED};
+    out[n++] = (struct redis_fn_watermark){.part = part, .offset = (uint64_t)watermark, .field = REDIS_FN_APPLIED};
+    return n;
+}
+
 static size_t collect_watermarks(struct downstream *d, bool only_new)
 {
     const struct assignment *a = &d->assignment;
-    if (d->watermark_cap < a->count) {
-        d->watermark_cap = a->count;
-        d->watermarks = xrealloc(d->watermarks, a->count * sizeof(*d->watermarks));
+    if (d->watermark_cap < FIELDS_MAX * a->count) {
+        d->watermark_cap = FIELDS_MAX * a->count;
+        d->watermarks = xrealloc(d->watermarks, d->watermark_cap * sizeof(*d->watermarks));
     }
     size_t n = 0;
     for (size_t i = 0; i < a->count; i++) {
         const struct partition *p = a->rows[i];
         int64_t watermark = p->placed ? partition_watermark(p) : PARTITION_NO_OFFSET;
-        if (watermark >= 0 && !(only_new && p->written == p->marking))
-            d->watermarks[n++] = (struct redis_fn_watermark){.part = slice_of(p->part), .offset = (uint64_t)watermark};
+        if (watermark >= 0 && !(only_new && p->written == p->marking && !p->unbound))
+            n += add_fields(p, watermark, &d->watermarks[n]);
     }
     return n;
 }
@@ -134,14 +148,18 @@ static void begin_round(struct downstream *d)
     for (size_t i = 0; i < d->assignment.count; i++) {
         struct partition *p = d->assignment.rows[i];
         p->marking = p->placed ? partition_watermark(p) : PARTITION_NO_OFFSET;
+        p->bounding = p->placed && p->unbound;
     }
     d->round_spoiled = false;
 }
 
 static void end_round(struct downstream *d)
 {
-    for (size_t i = 0; i < d->assignment.count && !d->round_spoiled; i++)
-        d->assignment.rows[i]->written = d->assignment.rows[i]->marking;
+    for (size_t i = 0; i < d->assignment.count && !d->round_spoiled; i++) {
+        struct partition *p = d->assignment.rows[i];
+        p->written = p->marking;
+        p->unbound &= !p->bounding;
+    }
 }
 
 static void on_mark_timer(struct timer *t)
@@ -166,8 +184,10 @@ static void on_check_timer(struct timer *t)
     timer_start(d->loop, t, 1000 / SLICES);
     if (d->assignment.has_read)
         publisher_check(&d->publisher, TARGET_BUCKETS / SLICES);
-    if (++d->ticks % SLICES == 0)
+    if (++d->ticks % SLICES == 0) {
         publisher_second(&d->publisher);
+        assignment_remember(&d->assignment);
+    }
 }
 
 /* ---- commits ---- */
@@ -297,6 +317,19 @@ static void on_markers_read(struct publisher *pub, bool ok)
     assignment_on_markers(&d->assignment, ok);
 }
 
+static void on_markers_created(struct publisher *pub, bool ok)
+{
+    struct downstream *d = pub->owner;
+    assignment_on_markers_created(&d->assignment, ok);
+}
+
+static void on_data_lost(struct publisher *pub)
+{
+    struct downstream *d = pub->owner;
+    d->round_spoiled = true;
+    assignment_lose(&d->assignment);
+}
+
 static void on_flowing(struct publisher *pub)
 {
     struct downstream *d = pub->owner;
@@ -405,6 +438,8 @@ static const struct consumer_ops consumer_ops = {.room = room,
 static const struct publisher_ops publisher_ops = {.on_ready = on_ready,
                                                    .on_markers_lost = on_markers_lost,
                                                    .on_markers_read = on_markers_read,
+                                                   .on_markers_created = on_markers_created,
+                                                   .on_data_lost = on_data_lost,
                                                    .on_flowing = on_flowing,
                                                    .on_down = on_down};
 

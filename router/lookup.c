@@ -63,6 +63,14 @@ static bool topic_has_commits(const struct lookup *l, const char *topic)
     return false;
 }
 
+struct slice lookup_metadata(const rd_kafka_topic_partition_t *commit)
+{
+    struct slice text = slice_make(commit->metadata, commit->metadata_size);
+    while (text.n > 0 && text.p[text.n - 1] == '\0')
+        text.n--;
+    return text;
+}
+
 static void fill_commit(struct lookup *l, struct lookup_row *row)
 {
     const rd_kafka_topic_partition_t *commit = rd_kafka_topic_partition_list_find(l->commits, row->topic, row->id);
@@ -70,9 +78,7 @@ static void fill_commit(struct lookup *l, struct lookup_row *row)
     if (commit == NULL || commit->offset < 0)
         return;
     row->committed = commit->offset;
-    row->metadata = slice_make(commit->metadata, commit->metadata_size);
-    while (row->metadata.n > 0 && row->metadata.p[row->metadata.n - 1] == '\0')
-        row->metadata.n--;
+    row->metadata = lookup_metadata(commit);
 }
 
 static int fill_ends(struct lookup *l, struct lookup_row *row)

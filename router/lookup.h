@@ -36,6 +36,9 @@ struct lookup {
     char *error;                              /* owned; NULL: all is known */
 };
 
+/* The metadata of an element that carries a commit; may be empty. */
+struct slice lookup_metadata(const rd_kafka_topic_partition_t *commit);
+
 /* Starts asking; on_done is called on the loop, once, and must end with lookup_free. *Takes* partitions, borrows topics
  * and rk until then. */
 struct lookup *lookup_start(struct loop *loop, rd_kafka_t *rk, rd_kafka_topic_partition_list_t *partitions,

@@ -1,5 +1,6 @@
-/* A reading is one pipelined burst: HMGET of every bucket that the node has, then a call for each marker that is
- * missing. What a reply belongs to is told by the cell that was sent with the command. */
+/* A reading is one pipelined burst, HMGET of every bucket that the node has; making what is missing is another. What a
+ * reply belongs to is told by the cell that was sent with the command. New epochs are in force only when the reading
+ * has ended and its owner knows of it: a call that was queued under an old one must not be sent under a new one. */
 #include "router/markers.h"
 #include "common/log.h"
 
@@ -40,13 +41,6 @@ static void ask(struct markers *m, unsigned bucket, redis_reply_cb cb)
         m->waiting++;
 }
 
-static void end(struct markers *m)
-{
-    m->reading = false;
-    m->lost = false;
-    m->ops->on_read(m, !m->failed);
-}
-
 static void fail(struct markers *m, const redisReply *reply)
 {
     if (!m->failed && reply != NULL && reply->type == REDIS_REPLY_ERROR)
@@ -54,85 +48,149 @@ static void fail(struct markers *m, const redisReply *reply)
     m->failed = true;
 }
 
+/* ---- making those that are missing ---- */
+
+static void end_creation(struct markers *m)
+{
+    m->reading = false;
+    m->ops->on_created(m, !m->failed);
+}
+
 static void on_created(void *arg, const redisReply *reply)
 {
     struct markers *m = of_cell(arg);
-    unsigned bucket = *(uint16_t *)arg;
-    uint64_t epoch;
-    if (redis_fn_result(reply, &epoch) == REDIS_FN_OK)
-        m->epochs[bucket] = epoch;
-    else
+    if (redis_fn_result(reply, NULL) != REDIS_FN_OK)
         fail(m, reply);
     if (--m->waiting == 0)
-        end(m);
+        end_creation(m);
 }
 
-/* One epoch for all that are made together; whoever was first in a bucket wins there. */
-static void create_missing(struct markers *m)
+/* One epoch for all that are made together; whoever was first in a bucket wins there, which the next reading shows. */
+void markers_create(struct markers *m, enum redis_fn_create create, const struct redis_fn_watermark *fields,
+                    size_t count)
 {
+    assert(!m->reading && m->waiting == 0);
+    static const struct redis_fn_pipe no_pipe = {.name = {"", 0}};
     uint64_t epoch = random_epoch();
-    for (size_t i = 0; i < m->missing_count; i++) {
-        redis_fn_mark(&m->scratch, (struct redis_fn_pipe){.name = SLICE("")}, m->missing[i], epoch, m->create, NULL, 0);
-        ask(m, m->missing[i], on_created);
+    m->reading = true;
+    for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++) {
+        if (!is_own(m, bucket) || m->fresh[bucket] != 0)
+            continue;
+        redis_fn_mark(&m->scratch, no_pipe, bucket, epoch, create, fields, count);
+        ask(m, bucket, on_created);
     }
-    m->created = m->missing_count;
     if (m->waiting == 0)
-        end(m);
+        end_creation(m);
 }
 
-static void note_watermark(struct markers *m, size_t part, const redisReply *reply)
+/* ---- reading ---- */
+
+static void take_epochs(struct markers *m)
+{
+    bool changed = false;
+    for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++)
+        if (is_own(m, bucket))
+            changed |= m->epochs[bucket] != 0 && m->epochs[bucket] != m->fresh[bucket];
+    if (changed)
+        m->ops->on_changed(m);
+    for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++)
+        if (is_own(m, bucket) && m->fresh[bucket] != 0)
+            m->epochs[bucket] = m->fresh[bucket];
+}
+
+static void end(struct markers *m)
+{
+    m->reading = false;
+    m->lost = false;
+    if (!m->failed)
+        take_epochs(m);
+    m->ops->on_read(m, !m->failed);
+}
+
+static void note_part(struct markers_part *part, const redisReply *watermark, const redisReply *bound, bool since_zero)
 {
     uint64_t offset;
-    if (!reply_u64(reply, &offset))
+    bool known = reply_u64(watermark, &offset);
+    if (known && (part->lowest == MARKERS_NO_WATERMARK || (int64_t)offset < part->lowest))
+        part->lowest = (int64_t)offset;
+    if (bound->type == REDIS_REPLY_STRING)
+        part->unbound |= !reply_u64(bound, &offset);
+    else
+        part->unbound |= !known && !since_zero;
+}
+
+enum { EPOCH, SINCE, REFILLING, FIRST_PART }; /* in a reply */
+
+static void note_marker(struct markers *m, unsigned bucket, redisReply *const *fields)
+{
+    uint64_t refilling;
+    if (!reply_u64(fields[EPOCH], &m->fresh[bucket])) {
+        m->missing++;
         return;
-    if (m->lowest[part] == MARKERS_NO_WATERMARK || (int64_t)offset < m->lowest[part])
-        m->lowest[part] = (int64_t)offset;
+    }
+    bool since_zero = fields[SINCE]->type == REDIS_REPLY_STRING && strcmp(fields[SINCE]->str, "0") == 0;
+    m->refilling += reply_u64(fields[REFILLING], &refilling) && refilling > 0;
+    for (size_t i = 0; i < m->part_count; i++)
+        note_part(&m->parts[i], fields[FIRST_PART + 2 * i], fields[FIRST_PART + 2 * i + 1], since_zero);
 }
 
 static void on_marker(void *arg, const redisReply *reply)
 {
     struct markers *m = of_cell(arg);
     unsigned bucket = *(uint16_t *)arg;
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements != 1 + m->part_count)
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements != FIRST_PART + 2 * m->part_count)
         fail(m, reply);
-    else if (!reply_u64(reply->element[0], &m->epochs[bucket]))
-        m->missing[m->missing_count++] = bucket;
     else
-        for (size_t i = 0; i < m->part_count; i++)
-            note_watermark(m, i, reply->element[1 + i]);
-    if (--m->waiting > 0)
-        return;
-    if (m->missing_count > 0 && !m->failed)
-        create_missing(m);
-    else
+        note_marker(m, bucket, reply->element);
+    if (--m->waiting == 0)
         end(m);
 }
 
-void markers_read(struct markers *m, const char *const *parts, size_t count, enum redis_fn_create create)
+/* HMGET key epoch since refilling {part r:part}… */
+static size_t write_question(struct markers *m, const char *const *parts)
+{
+    size_t n = 0, at = 0;
+    buf_clear(&m->names);
+    for (size_t i = 0; i < m->part_count; i++)
+        buf_printf(&m->names, "r:%s", parts[i]);
+    m->argv[n++] = SLICE("HMGET");
+    n++; /* the key */
+    m->argv[n++] = SLICE("epoch");
+    m->argv[n++] = SLICE("since");
+    m->argv[n++] = SLICE(REDIS_FN_REFILLING);
+    for (size_t i = 0; i < m->part_count; i++) {
+        m->argv[n] = slice_of(parts[i]);
+        m->argv[n + 1] = slice_make(m->names.p + at, m->argv[n].n + 2);
+        at += m->argv[n].n + 2;
+        n += 2;
+    }
+    return n;
+}
+
+void markers_read(struct markers *m, const char *const *parts, size_t count)
 {
     assert(!m->reading && redis_commands_is_up(m->rc));
     m->reading = true;
     m->failed = false;
-    m->waiting = m->missing_count = m->created = 0;
+    m->waiting = m->missing = m->refilling = 0;
     m->part_count = count;
-    m->create = create;
-    m->lowest = xrealloc(m->lowest, (count + 1) * sizeof(*m->lowest));
-    m->argv = xrealloc(m->argv, (count + 3) * sizeof(*m->argv));
-    m->argv[0] = SLICE("HMGET");
-    m->argv[2] = SLICE("epoch");
-    for (size_t i = 0; i < count; i++) {
-        m->lowest[i] = MARKERS_NO_WATERMARK;
-        m->argv[3 + i] = slice_of(parts[i]);
-    }
+    m->parts = xrealloc(m->parts, (count + 1) * sizeof(*m->parts));
+    m->argv = xrealloc(m->argv, (2 * count + 5) * sizeof(*m->argv));
+    for (size_t i = 0; i < count; i++)
+        m->parts[i] = (struct markers_part){.lowest = MARKERS_NO_WATERMARK};
+    size_t argc = write_question(m, parts);
+    memset(m->fresh, 0, sizeof(m->fresh));
     for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++) {
         char key[TARGET_NAME_SIZE];
         if (!is_own(m, bucket))
             continue;
         m->argv[1] = target_marker(bucket, key);
-        redis_commands_send(m->rc, m->argv, 3 + count, on_marker, &m->cells[bucket]);
+        redis_commands_send(m->rc, m->argv, argc, on_marker, &m->cells[bucket]);
         m->waiting++;
     }
 }
+
+/* ---- comparing ---- */
 
 static void on_checked(void *arg, const redisReply *reply)
 {
@@ -170,6 +228,7 @@ void markers_init(struct markers *m, struct redis_commands *rc, const uint16_t *
 void markers_release(struct markers *m)
 {
     free(m->argv);
-    free(m->lowest);
+    free(m->parts);
+    buf_release(&m->names);
     redis_fn_call_release(&m->scratch);
 }

@@ -119,6 +119,19 @@ static void on_read(struct markers *m, bool ok)
     n->ops->on_markers_read(n, ok);
 }
 
+static void on_created(struct markers *m, bool ok)
+{
+    struct node *n = m->owner;
+    n->ops->on_markers_created(n, ok);
+}
+
+static void on_changed(struct markers *m)
+{
+    struct node *n = m->owner;
+    pipe_abandon(&n->pipe);
+    n->ops->on_data_lost(n);
+}
+
 static void on_lost(struct markers *m)
 {
     struct node *n = m->owner;
@@ -127,7 +140,8 @@ static void on_lost(struct markers *m)
 
 static const struct pipe_ops pipe_ops = {
     .on_confirmed = on_confirmed, .on_open = on_open, .on_refused = on_refused, .on_closed = on_closed};
-static const struct markers_ops markers_ops = {.on_read = on_read, .on_lost = on_lost};
+static const struct markers_ops markers_ops = {
+    .on_read = on_read, .on_changed = on_changed, .on_created = on_created, .on_lost = on_lost};
 
 void node_init(struct node *n, struct loop *l, const struct endpoint *endpoint, const uint16_t *home, uint16_t self,
                const struct node_ops *ops, void *owner)

@@ -20,6 +20,9 @@ struct node_ops {
     /* Markers are gone or other than known: read them, then node_open. */
     void (*on_markers_lost)(struct node *n);
     void (*on_markers_read)(struct node *n, bool ok);
+    void (*on_markers_created)(struct node *n, bool ok);
+    /* Data of this node are lost; everything queued was dropped. */
+    void (*on_data_lost)(struct node *n);
     /* The pipe is open (again): watermarks can be sent. */
     void (*on_flowing)(struct node *n);
     /* Redis answered a call with an error. */

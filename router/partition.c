@@ -77,6 +77,7 @@ void partition_know(struct partition *p, uint64_t generation, int64_t start, con
     assert(!p->placed);
     identify(p, generation);
     p->next = start;
+    p->past_count = 0;
     p->before = before != NULL ? *before : (struct fingerprint){.known = false};
     p->known = true;
 }
@@ -197,6 +198,27 @@ int64_t partition_watermark(const struct partition *p)
         if (at(p, i)->is_dead_letter && at(p, i)->steps > 0)
             return at(p, i)->offset;
     return p->next + (FAULT(commit_before_append) ? FAULT_AHEAD : 0);
+}
+
+void partition_remember(struct partition *p, uint64_t now_ms, uint64_t step_ms)
+{
+    if (!p->placed || (p->past_count > 0 && now_ms - p->past[(p->past_count - 1) % PARTITION_PAST].ms < step_ms))
+        return;
+    unsigned i = p->past_count++ % PARTITION_PAST;
+    p->past[i].ms = now_ms;
+    p->past[i].position = partition_position(p);
+}
+
+int64_t partition_past(const struct partition *p, uint64_t now_ms, uint64_t ago_ms)
+{
+    int64_t position = partition_position(p);
+    for (unsigned i = 0; i < MIN(p->past_count, PARTITION_PAST); i++) {
+        unsigned at = (p->past_count - 1 - i) % PARTITION_PAST;
+        position = MIN(position, p->past[at].position);
+        if (now_ms - p->past[at].ms >= ago_ms)
+            break;
+    }
+    return position;
 }
 
 static void take_fingerprint(struct partition *p)

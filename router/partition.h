@@ -9,6 +9,8 @@
 #include <librdkafka/rdkafka.h>
 
 #define PARTITION_NO_OFFSET (-1)
+/* Positions that are remembered with their time. */
+#define PARTITION_PAST 8
 
 /* A record that was read and is not done with: it waits for its appends, or for its dead letter. */
 struct unfinished {
@@ -38,6 +40,10 @@ struct partition {
     int64_t fetched;     /* what the library delivers next, or PARTITION_NO_OFFSET when that is not known */
     uint32_t round;      /* grows when positions are set anew: steps of older rounds count for nothing */
     int64_t next;        /* offset of the next record to be dispatched */
+    bool has_past;       /* something of it was applied before: what Redis loses of that is to be refilled */
+    bool unbound;        /* markers must be told where its live events start: at bound */
+    bool bounding;       /* the round of watermarks under way tells all of them */
+    int64_t bound;       /* history below it is to be refilled */
     int64_t committed;   /* position of the last commit that was sent, or PARTITION_NO_OFFSET */
     int64_t written;     /* watermark that all buckets have, or PARTITION_NO_OFFSET */
     int64_t marking;     /* watermark at the beginning of the round under way */
@@ -47,6 +53,11 @@ struct partition {
     size_t head, count, cap;
     rd_kafka_message_t *last;  /* the newest finished record before the position, while its fingerprint is not taken */
     struct fingerprint before; /* of the record before the position, when last is NULL */
+    struct {
+        uint64_t ms;
+        int64_t position;
+    } past[PARTITION_PAST]; /* a ring */
+    unsigned past_count;    /* ever remembered; the newest is at (past_count - 1) % PARTITION_PAST */
 };
 
 /* One step of a record, remembered by whoever carries it out; it holds a ref of the partition. */
@@ -86,6 +97,11 @@ const rd_kafka_message_t *partition_message(const struct step *s);
 int64_t partition_position(const struct partition *p);
 /* Everything below was handed to the pipes, in front of whatever is sent now: what a marker may say. */
 int64_t partition_watermark(const struct partition *p);
+
+/* Remembers where it stands, unless the last such memory is younger than step_ms. now_ms: monotonic. */
+void partition_remember(struct partition *p, uint64_t now_ms, uint64_t step_ms);
+/* Where it stood ago_ms ago, or as near to that as is remembered; never above its position. */
+int64_t partition_past(const struct partition *p, uint64_t now_ms, uint64_t ago_ms);
 
 /* "tg1 <generation> <timestamp> <hash>", the metadata of a commit of partition_position. */
 void partition_commit_text(struct partition *p, struct buf *out);

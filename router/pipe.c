@@ -282,6 +282,31 @@ void pipe_close(struct pipe *p)
     p->state = PIPE_CLOSED;
 }
 
+static size_t replies_to_come(const struct pipe *p)
+{
+    switch (p->state) {
+    case PIPE_PROBING:
+        return 1;
+    case PIPE_OPEN:
+        return p->sent;
+    case PIPE_BROKEN:
+        return p->stale;
+    default:
+        return 0;
+    }
+}
+
+void pipe_abandon(struct pipe *p)
+{
+    size_t stale = replies_to_come(p);
+    pipe_close(p);
+    if (stale == 0)
+        return;
+    p->state = PIPE_BROKEN;
+    p->stale = stale;
+    p->failure = REDIS_FN_MARKER;
+}
+
 void pipe_hold(struct pipe *p, bool held)
 {
     p->held = held;

@@ -85,6 +85,9 @@ void pipe_release(struct pipe *p);
 void pipe_open(struct pipe *p);
 /* The link is gone: everything queued is dropped, its steps are left unfinished. */
 void pipe_close(struct pipe *p);
+/* The node lost what calls were built on: everything queued is dropped, its steps are left unfinished. When replies are
+ * still to come, on_closed follows them. */
+void pipe_abandon(struct pipe *p);
 /* Sends nothing more until told otherwise; what was sent is still confirmed. */
 void pipe_hold(struct pipe *p, bool held);
 

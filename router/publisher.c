@@ -136,29 +136,53 @@ bool publisher_is_fine(const struct publisher *pub)
     return true;
 }
 
-void publisher_read_markers(struct publisher *pub, const char *const *parts, size_t count, enum redis_fn_create create)
+void publisher_read_markers(struct publisher *pub, const char *const *parts, size_t count)
 {
+    pub->asked = pub->node_count;
+    pub->answered_well = true;
     for (size_t i = 0; i < pub->node_count; i++)
-        markers_read(&pub->nodes[i].markers, parts, count, create);
+        markers_read(&pub->nodes[i].markers, parts, count);
 }
 
-int64_t publisher_lowest(const struct publisher *pub, size_t i)
+struct markers_part publisher_part(const struct publisher *pub, size_t i)
 {
-    int64_t lowest = MARKERS_NO_WATERMARK;
+    struct markers_part all = {.lowest = MARKERS_NO_WATERMARK};
     for (size_t k = 0; k < pub->node_count; k++) {
-        int64_t own = pub->nodes[k].markers.lowest[i];
-        if (own != MARKERS_NO_WATERMARK && (lowest == MARKERS_NO_WATERMARK || own < lowest))
-            lowest = own;
+        const struct markers_part *own = &pub->nodes[k].markers.parts[i];
+        all.unbound |= own->unbound;
+        if (own->lowest != MARKERS_NO_WATERMARK && (all.lowest == MARKERS_NO_WATERMARK || own->lowest < all.lowest))
+            all.lowest = own->lowest;
     }
-    return lowest;
+    return all;
 }
 
-size_t publisher_created(const struct publisher *pub)
+size_t publisher_missing(const struct publisher *pub)
 {
-    size_t created = 0;
+    size_t missing = 0;
     for (size_t i = 0; i < pub->node_count; i++)
-        created += pub->nodes[i].markers.created;
-    return created;
+        missing += pub->nodes[i].markers.missing;
+    return missing;
+}
+
+size_t publisher_refilling(const struct publisher *pub)
+{
+    size_t refilling = 0;
+    for (size_t i = 0; i < pub->node_count; i++)
+        refilling += pub->nodes[i].markers.refilling;
+    return refilling;
+}
+
+void publisher_create_markers(struct publisher *pub, enum redis_fn_create create,
+                              const struct redis_fn_watermark *fields, size_t count)
+{
+    counter_add(&pub->metrics->epochs, publisher_missing(pub));
+    pub->asked = 0;
+    pub->answered_well = true;
+    for (size_t i = 0; i < pub->node_count; i++)
+        pub->asked += pub->nodes[i].markers.missing > 0;
+    for (size_t i = 0; i < pub->node_count; i++)
+        if (pub->nodes[i].markers.missing > 0)
+            markers_create(&pub->nodes[i].markers, create, fields, count);
 }
 
 void publisher_open(struct publisher *pub)
@@ -205,18 +229,32 @@ static void on_markers_lost(struct node *n)
     pub->ops->on_markers_lost(pub);
 }
 
-/* With several nodes: on_markers_read once all of them have answered. */
+/* Whether this was the last of the nodes that were asked; *ok: all of them answered well. */
+static bool is_last_answer(struct publisher *pub, bool *ok)
+{
+    pub->answered_well &= *ok;
+    *ok = pub->answered_well;
+    return --pub->asked == 0;
+}
+
 static void on_markers_read(struct node *n, bool ok)
 {
     struct publisher *pub = n->owner;
-    counter_add(&pub->metrics->epochs, n->markers.created);
-    bool all = true;
-    for (size_t i = 0; i < pub->node_count; i++) {
-        if (pub->nodes[i].markers.reading)
-            return;
-        all &= !pub->nodes[i].markers.failed;
-    }
-    pub->ops->on_markers_read(pub, all);
+    if (is_last_answer(pub, &ok))
+        pub->ops->on_markers_read(pub, ok);
+}
+
+static void on_markers_created(struct node *n, bool ok)
+{
+    struct publisher *pub = n->owner;
+    if (is_last_answer(pub, &ok))
+        pub->ops->on_markers_created(pub, ok);
+}
+
+static void on_data_lost(struct node *n)
+{
+    struct publisher *pub = n->owner;
+    pub->ops->on_data_lost(pub);
 }
 
 static void on_flowing(struct node *n)
@@ -252,6 +290,8 @@ static void on_refused(struct node *n, enum redis_fn_result why)
 static const struct node_ops node_ops = {.on_ready = on_ready,
                                          .on_markers_lost = on_markers_lost,
                                          .on_markers_read = on_markers_read,
+                                         .on_markers_created = on_markers_created,
+                                         .on_data_lost = on_data_lost,
                                          .on_flowing = on_flowing,
                                          .on_down = on_down,
                                          .on_confirmed = on_confirmed,

@@ -16,6 +16,9 @@ struct publisher_ops {
     void (*on_ready)(struct publisher *pub);
     void (*on_markers_lost)(struct publisher *pub);
     void (*on_markers_read)(struct publisher *pub, bool ok);
+    void (*on_markers_created)(struct publisher *pub, bool ok);
+    /* A node lost data: what was queued for it was dropped, what was appended there must be read again. */
+    void (*on_data_lost)(struct publisher *pub);
     /* Appends flow (again). */
     void (*on_flowing)(struct publisher *pub);
     /* A node is gone, and with it what was queued for it. */
@@ -30,6 +33,8 @@ struct publisher {
     struct node nodes[PUBLISHER_NODES_MAX];
     size_t node_count;
     uint16_t home[TARGET_BUCKETS]; /* the number of the node that has a bucket */
+    size_t asked;                  /* nodes that have not answered a question about markers yet */
+    bool answered_well;
     struct buf scratch;
 };
 
@@ -52,12 +57,16 @@ bool publisher_is_fine(const struct publisher *pub);
 /* Appends (or only publishes) an event to each of its targets; each adds a step to the record's. */
 void publisher_send(struct publisher *pub, const struct event *ev, uint64_t offset, const struct step *step);
 
-/* Reads the markers of all nodes (markers_read); lowest watermarks are asked for afterwards. */
-void publisher_read_markers(struct publisher *pub, const char *const *parts, size_t count, enum redis_fn_create create);
-/* Of the last reading: the lowest watermark of the i-th part, or MARKERS_NO_WATERMARK. */
-int64_t publisher_lowest(const struct publisher *pub, size_t i);
-/* Markers that the last reading made. */
-size_t publisher_created(const struct publisher *pub);
+/* Reads the markers of all nodes (markers_read); what they say together is asked for afterwards. */
+void publisher_read_markers(struct publisher *pub, const char *const *parts, size_t count);
+/* Of the last reading: what the markers say of the i-th part. */
+struct markers_part publisher_part(const struct publisher *pub, size_t i);
+/* Markers that the last reading missed, and those whose history is not whole. */
+size_t publisher_missing(const struct publisher *pub);
+size_t publisher_refilling(const struct publisher *pub);
+/* Makes those that are missing (markers_create); on_markers_created follows. */
+void publisher_create_markers(struct publisher *pub, enum redis_fn_create create,
+                              const struct redis_fn_watermark *fields, size_t count);
 void publisher_open(struct publisher *pub);
 /* Writes watermarks into `count` buckets from `first` on; false when one of them could not be sent. */
 bool publisher_mark(struct publisher *pub, unsigned first, unsigned count, const struct redis_fn_watermark *watermarks,

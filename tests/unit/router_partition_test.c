@@ -134,6 +134,42 @@ static void test_commit_text(void **state)
     partition_unref(q);
 }
 
+static void pass(int64_t offset, uint64_t now_ms)
+{
+    struct step s = open_at(offset);
+    partition_finish(&s);
+    partition_remember(p, now_ms, 5);
+}
+
+static void test_where_it_stood(void **state)
+{
+    assert_int_equal(partition_past(p, 1000, 30), 100);
+    partition_remember(p, 1000, 0);
+    for (uint64_t ms = 1; ms <= 100; ms++)
+        pass(100 + (int64_t)ms, 1000 + ms);
+    assert_int_equal(partition_position(p), 201);
+    assert_int_equal(partition_past(p, 1100, 0), 201);
+    assert_int_equal(partition_past(p, 1100, 30), 171);
+    assert_int_equal(partition_past(p, 1103, 30), 171);
+    assert_int_equal(partition_past(p, 1100, 1000), 166);
+    partition_rewind(p);
+    partition_remember(p, 1200, 0);
+    assert_int_equal(partition_past(p, 1104, 30), 171);
+    partition_place(p, 120);
+    assert_int_equal(partition_past(p, 1110, 30), 120);
+    partition_remember(p, 1110, 5);
+    pass(150, 1120);
+    assert_int_equal(partition_past(p, 1120, 5), 120);
+}
+
+static void test_a_first_place_is_all_the_past_there_is(void **state)
+{
+    partition_remember(p, 1000, 0);
+    pass(100, 1001);
+    assert_int_equal(partition_position(p), 101);
+    assert_int_equal(partition_past(p, 1001, 30), 100);
+}
+
 static void test_commits_of_others(void **state)
 {
     static const char *const foreign[] = {"",
@@ -187,6 +223,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_marker_vouches_past_a_dead_letter, setup, teardown),
         cmocka_unit_test_setup_teardown(test_steps_of_an_old_round_count_for_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_unfinished, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_where_it_stood, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_first_place_is_all_the_past_there_is, setup, teardown),
         cmocka_unit_test(test_commit_text),
         cmocka_unit_test(test_commits_of_others),
         cmocka_unit_test(test_where_to_start),

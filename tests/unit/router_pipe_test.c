@@ -316,6 +316,36 @@ static void test_closing_drops_all(void **state)
     assert_int_equal(confirmed, 1);
 }
 
+static void test_abandoning_counts_replies_off(void **state)
+{
+    repair();
+    pipe_abandon(&p); /* the beat is under way */
+    assert_int_equal(p.state, PIPE_BROKEN);
+    serve_all();
+    assert_int_equal(p.state, PIPE_CLOSED);
+    repair();
+    serve_all();
+    for (uint64_t i = 0; i < 5; i++)
+        push(i, PIPE_APPEND);
+    serve_one();
+    serve_one();
+    push(5, PIPE_APPEND);
+    pipe_abandon(&p);
+    assert_int_equal(p.appends, 0);
+    node_epoch = 7; /* what is under way was sent for another one */
+    push(2, PIPE_APPEND);
+    closed_for = REDIS_FN_OK;
+    serve_all();
+    assert_int_equal(closed_for, REDIS_FN_MARKER);
+    assert_int_equal(applied_count, 2);
+    repair();
+    serve_all();
+    assert_int_equal(applied_count, 3);
+    assert_int_equal(applied[2], 2);
+    pipe_abandon(&p);
+    assert_int_equal(p.state, PIPE_CLOSED);
+}
+
 static void shake(unsigned seed)
 {
     static const enum mood moods[] = {FINE, FINE, FINE, OUT_OF_MEMORY, NO_LIBRARY};
@@ -371,6 +401,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_another_epoch_waits_for_the_owner, setup, teardown),
         cmocka_unit_test_setup_teardown(test_held_sends_nothing_new, setup, teardown),
         cmocka_unit_test_setup_teardown(test_closing_drops_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_abandoning_counts_replies_off, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_is_lost_repeated_or_overtaken, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
