@@ -59,14 +59,14 @@ class FaultProxy:
 
     def to_redis(self, name, port):
         """A route on a port of its own to a redis-server, whose replies it knows apart."""
-        return self._add(name, port, "resp")
+        return self._add(name, free_port(), port, "resp")
 
-    def to_kafka(self, name, port):
-        """A route to a broker, which must advertise route.port: see advertise(). Bytes are just bytes."""
-        return self._add(name, port, "raw")
+    def to_kafka(self, name, broker):
+        """The route to a broker that was given a second listener. Bytes are just bytes."""
+        return self._add(name, *broker.behind, "raw")
 
-    def _add(self, name, port, kind):
-        route = Route(self, name, free_port())
+    def _add(self, name, own_port, port, kind):
+        route = Route(self, name, own_port)
         self.command("add", name, route.port, port, kind)
         self.command("seed", name, self.seed + len(self.routes))
         self.routes.append(route)
@@ -136,13 +136,13 @@ def lead_through(route, *programs):
         program.env["REDIS_URL"] = route.url
 
 
-def advertise(broker, proxy, name="kafka"):
-    """A second listener for a lib.kafka.Broker of one node that is not started: it sends its clients through the proxy.
-    Returns the route; route.port on 127.0.0.1 is what routers are given, while broker.brokers stays a clean way."""
-    inner = free_port()
-    route = proxy.to_kafka(name, inner)
+def second_listener(broker):
+    """Gives a lib.kafka.Broker of one node, which is not started yet, a listener whose clients must come through a proxy:
+    broker.behind is (the proxy's port, which it advertises to them; its own). broker.brokers stays a clean way."""
+    broker.behind = (free_port(), free_port())
+    outer, inner = broker.behind
     file = pathlib.Path(broker.nodes[0].argv[-1])
     text = re.sub(r"^listeners=(PLAINTEXT://[^,]*),", rf"listeners=\1,PROXIED://127.0.0.1:{inner},", file.read_text(), flags=re.M)
-    file.write_text(text + f"advertised.listeners=PLAINTEXT://{broker.brokers},PROXIED://127.0.0.1:{route.port}\n"
+    file.write_text(text + f"advertised.listeners=PLAINTEXT://{broker.brokers},PROXIED://127.0.0.1:{outer}\n"
                     "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT\n")
-    return route
+    return broker

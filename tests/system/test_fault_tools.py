@@ -7,9 +7,10 @@ import threading
 import time
 
 from chaos import clockstep, footprint, redisfaults
-from chaos.faultproxy import FaultProxy
+from chaos.faultproxy import FaultProxy, second_listener
 from lib import topologies
 from lib.cluster import SECRET
+from lib.kafka import Broker, Kcat
 from lib.proc import wait_until
 from lib.redis import Redis, RedisClient
 from lib.wire import RawSocket
@@ -335,3 +336,26 @@ def test_what_connects_leave_behind(new_cluster, build):
         assert footprint.footprint(cluster).minus(rest).descriptors["gateway-1"] > 0
     finally:
         client.close()
+
+
+def test_kafka_behind_the_proxy(build, folder):
+    broker = second_listener(Broker(folder / "kafka", partitions=1))
+    with FaultProxy(build, folder) as proxy:
+        route = proxy.to_kafka("kafka", broker)
+        broker.start()
+        try:
+            broker.create_topic("t")
+            broker.produce("t", ["a", "b"])
+            assert route.stats()["accepted"] == 0, "the clean way leads through the proxy"
+            behind = Kcat()
+            behind.brokers = f"127.0.0.1:{route.port}"
+            route.delay(20, 20)
+            behind.produce("t", ["c"])
+            assert [record["payload"] for record in behind.consume("t")] == ["a", "b", "c"]
+            assert f"at {behind.brokers}" in behind.kcat("-L").decode(), "advertised past the proxy"
+            route.cut_replies(at=5, count=3)
+            behind.produce("t", ["d"], options=("-X", "reconnect.backoff.ms=50"))
+            assert route.stats()["cut"] >= 1
+            assert [record["payload"] for record in behind.consume("t")][:4] == ["a", "b", "c", "d"]
+        finally:
+            broker.stop()
