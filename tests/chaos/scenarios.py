@@ -7,8 +7,9 @@ TABLE = []
 
 @dataclasses.dataclass
 class Row:
-    """`action` gets the world; `records`: so many at least in the nightly form; `allowed`: words of ledger.FAULTS that are no
-    fault here, and the README says why."""
+    """`action` gets the world; `records`: so many at least in the nightly form; `redis` makes the Redis of a world and a
+    folder; `prepare` gets the world before anything of the cluster runs; `allowed`: words of ledger.FAULTS that are no fault
+    here, and the README says why."""
 
     name: str
     action: object
@@ -18,6 +19,8 @@ class Row:
     records: int = 0
     load: dict = dataclasses.field(default_factory=dict)
     cluster: dict = dataclasses.field(default_factory=dict)
+    redis: object = None
+    prepare: object = None
     balanced: bool = False
     allowed: tuple = ()
 

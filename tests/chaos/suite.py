@@ -18,13 +18,15 @@ import tempfile
 import time
 import traceback
 
+from chaos import network, troubles  # noqa: F401  they add their rows to the table
+from chaos.faultproxy import second_listener
 from chaos.ledger import FAULTS
 from chaos.scenarios import TABLE
 from chaos.world import World
 from lib import kafka, proc
 from lib.tools import Unavailable
 
-COLUMNS = ["events", "ev/s", "delivered", "connects", "again", *list(FAULTS)[:6], "gaps", "repaired"]
+COLUMNS = ["events", "ev/s", "delivered", "connects", "again", *list(FAULTS)[:6], "gaps", "repaired", "dropped"]
 
 
 @dataclasses.dataclass
@@ -63,7 +65,7 @@ def judge(result, world, verdict):
     result.cells = {"events": world.events.total, "ev/s": round(world.events.total / seconds) if seconds else 0,
                     "delivered": verdict.deliveries, "connects": verdict.connects, "again": verdict.again,
                     **{word: verdict.faults[word] for word in list(FAULTS)[:6]},
-                    "gaps": world.counted["gaps"], "repaired": world.counted["repaired"]}
+                    **{word: world.counted[word] for word in ("gaps", "repaired", "dropped")}}
 
 
 def attempt(row, settings, broker):
@@ -136,7 +138,7 @@ def main():
     proc.exit_on_sigterm()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="tidegate-chaos-"))
     settings = Settings(options.seed, options.short, proc.ROOT / "build" / options.build, folder)
-    broker = kafka.Broker(folder / "kafka").start() if rows else None
+    broker = second_listener(kafka.Broker(folder / "kafka")).start() if rows else None
     results = []
     for row in rows:
         print(f"==> {row.name}: {row.says}", flush=True)

@@ -7,6 +7,7 @@ import signal
 import time
 
 from chaos import ledger
+from chaos.faultproxy import FaultProxy
 from chaos.load import Devices, Events, routes
 from lib import metrics
 from lib.cluster import SECRET, Cluster
@@ -33,8 +34,11 @@ class World:
         self.started = self.said = time.monotonic()
         load = {"users": 100, "devices": 300, "rate": 1200, "resume": "lap", "churn": 1, **row.load}
         self.load = load
+        self.ends = contextlib.ExitStack()
+        self.proxy = None
+        redis = (lambda folder: row.redis(self, folder)) if row.redis else None
         self.cluster = Cluster(
-            settings.folder, settings.build, kafka, **{"gateways": 3, "routers": 2, **row.cluster,
+            settings.folder, settings.build, kafka, **{"gateways": 3, "routers": 2, "redis": redis, **row.cluster,
                                      "gateway": {**GATEWAY, **row.cluster.get("gateway", {})},
                                      "router": {**ROUTER, **row.cluster.get("router", {})}})
         file = self.cluster.folder / "routes.json"
@@ -43,6 +47,8 @@ class World:
         for router in self.cluster.routers:
             router.env["ROUTES"] = str(file)
         self.events = self.devices = None
+        if row.prepare:
+            row.prepare(self)
 
     # ---- its course ----
 
@@ -64,15 +70,27 @@ class World:
         self.devices.finish(self.settings.patience)
         for program in self.cluster.programs:
             self.count_of(program)
+        if self.proxy:
+            self.counted["dropped"] = sum(route.stats()["dropped"] for route in self.proxy.routes)
         return ledger.check(ledger.read(self.devices.path), self.load["users"], self.load["devices"], self.events.counts)
 
     def close(self):
         """Ends all; returns what was wrong with the processes, as sentences."""
         if self.devices:
             self.devices.proc.stop()
-        return self.cluster.stop()
+        faults = self.cluster.stop()
+        self.ends.close()
+        return faults
 
     # ---- for actions ----
+
+    def fault_proxy(self):
+        """The scenario's own, started when first asked for."""
+        if self.proxy is None:
+            self.proxy = self.ends.enter_context(
+                FaultProxy(self.settings.build, self.settings.folder, self.random.getrandbits(31),
+                           f"faultproxy-{self.row.name}"))
+        return self.proxy
 
     def rounds(self, seconds):
         """Numbers 0 to the scenario's count; between them the given seconds pass."""
