@@ -23,6 +23,8 @@ FAULTS = {
     "foreign": "events of somebody else, or that nobody produced",
     "rewound": "connections that began before what their device had acknowledged long ago",
     "strange": "messages that are none of ours",
+    "unlogged": "events that a log in Redis lacks in between",
+    "mislogged": "events that a log in Redis holds twice, out of order or not for it",
     "gaps": "times a gateway said that the retention was exceeded",
 }
 

@@ -132,19 +132,18 @@ def kill_storm(redis, rng, over, every=0.2, kinds=("normal", "pubsub")):
     return count
 
 
-def overflow_subscribers(redis, route, seconds=60, limit=65536, channel="tg:flood"):
-    """Output-buffer kill: nothing is read from the server on this route until it hung up on a subscriber there because its
-    output buffer ran over. It comes by whatever is published meanwhile; floods a `channel` that subscribers have if given.
-    The limit is left high again, the route healed."""
+def overflow_subscribers(redis, route, channel, seconds=60, limit=262144):
+    """Output-buffer kill: nothing is read from the server on this route, and `channel` is flooded with what is no envelope,
+    until the server hung up on a subscriber whose output buffer ran over. Then the route is healed and the limit is what
+    it is by default."""
     set_config(redis, "client-output-buffer-limit", f"pubsub {limit} 0 0")
     seen = overflows(redis)
     route.freeze(up=False, down=True)
+    flood = [("SPUBLISH", channel, b"0 0 " + b"x" * 1000)] * 50  # in one turn of the server, and well below the limit
     try:
         with control(redis) as command:
-            def hung_up():
-                command("SPUBLISH", channel, b"0 0 " + b"x" * limit)
-                return overflows(redis) > seen
-            wait_until(hung_up, seconds, "an output buffer that ran over", every=0.01)
+            wait_until(lambda: command.pipeline(flood) and overflows(redis) > seen, seconds, "an output buffer that ran over",
+                       every=0.01)
     finally:
         route.heal()
         set_config(redis, "client-output-buffer-limit", "pubsub 33554432 8388608 60")

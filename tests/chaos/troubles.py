@@ -6,6 +6,7 @@ from chaos.network import gateways_by_route, some_route
 from chaos.redisfaults import Background
 from chaos.scenarios import scenario
 from lib.cluster import SECRET
+from lib.functions import channel
 
 WAVE = 5000
 
@@ -68,7 +69,7 @@ def hung_up(world):
 def overflowing(world):
     """Redis hangs up on subscribers of a gateway because their output buffers run over"""
     for _ in world.rounds(3):
-        redisfaults.overflow_subscribers(world.cluster.redis, some_route(world))
+        redisfaults.overflow_subscribers(world.cluster.redis, some_route(world), channel("g"))
 
 
 @scenario(20, 2, cluster={"gateway": {"CHANNEL_LINGER": "1s"}})

@@ -6,7 +6,7 @@ import random
 import signal
 import time
 
-from chaos import ledger
+from chaos import ledger, logs
 from chaos.faultproxy import FaultProxy
 from chaos.load import Devices, Events, routes
 from lib import metrics
@@ -72,7 +72,9 @@ class World:
             self.count_of(program)
         if self.proxy:
             self.counted["dropped"] = sum(route.stats()["dropped"] for route in self.proxy.routes)
-        return ledger.check(ledger.read(self.devices.path), self.load["users"], self.load["devices"], self.events.counts)
+        verdict = ledger.check(ledger.read(self.devices.path), self.load["users"], self.load["devices"], self.events.counts)
+        logs.check(self.cluster.redis, self.events.counts, verdict)
+        return verdict
 
     def close(self):
         """Ends all; returns what was wrong with the processes, as sentences."""

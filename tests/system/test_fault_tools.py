@@ -279,15 +279,20 @@ def test_clients_are_hung_up_on(build, folder):
 
 def test_an_output_buffer_runs_over(build, folder):
     with Stage(folder, build) as stage:
-        client = stage.client()
-        client("SSUBSCRIBE", "tg:flood")
-        assert redisfaults.overflow_subscribers(stage.redis, stage.route) == 1
+        client, near = stage.client(), RedisClient(stage.redis.port)
+        for one in (client, near):
+            one("SSUBSCRIBE", "flood")
+        reading = threading.Thread(target=received, args=(near, b"0 0 stop"))
+        reading.start()
+        assert redisfaults.overflow_subscribers(stage.redis, stage.route, "flood") == 1
         try:
             while client.reply():
                 pass
         except ConnectionError:
             pass
-        assert stage.client()("PING") == "PONG"
+        RedisClient(stage.redis.port)("SPUBLISH", "flood", "0 0 stop")
+        reading.join(10)
+        assert not reading.is_alive(), "somebody who reads was hung up on"
 
 
 def test_a_master_isolated_from_its_sentinels(build, folder):
