@@ -1,9 +1,7 @@
-/* URL parsing for Redis: strict, with a sentence for each mistake. */
+/* The parts of URLs: strict, with a sentence for each mistake. */
 #include "common/endpoint.h"
 
 #include <stdlib.h>
-
-#define REDIS_PORT 6379
 
 static int hex_digit(char c)
 {
@@ -55,7 +53,7 @@ static char *decoded(struct slice s)
     return text;
 }
 
-static int parse_credentials(struct slice s, struct endpoint *out, const char **why)
+int endpoint_parse_credentials(struct slice s, struct endpoint *out, const char **why)
 {
     struct slice user = slice_cut(&s, ':');
     struct slice password = s;
@@ -85,7 +83,7 @@ static int parse_port(struct slice s, struct endpoint *out, const char **why)
     return 0;
 }
 
-static int parse_host_port(struct slice s, struct endpoint *out, const char **why)
+int endpoint_parse_host(struct slice s, struct endpoint *out, const char **why)
 {
     struct slice host;
     if (slice_starts(s, SLICE("["))) {
@@ -115,46 +113,6 @@ static int parse_host_port(struct slice s, struct endpoint *out, const char **wh
     return 0;
 }
 
-static int parse_into(struct slice url, struct endpoint *out, const char **why)
-{
-    out->port = REDIS_PORT;
-    if (slice_starts(url, SLICE("rediss://"))) {
-        *why = "rediss:// needs a TLS proxy beside this process (stunnel or a sidecar); point redis:// at that";
-        return -1;
-    }
-    if (slice_starts(url, SLICE("redis://")))
-        url = slice_from(url, strlen("redis://"));
-    else if (url.n > 0 && memmem(url.p, url.n, "://", 3) != NULL) {
-        *why = "the scheme is not redis://";
-        return -1;
-    }
-    struct slice path = url;
-    url = slice_cut(&path, '/');
-    const char *at = url.n > 0 ? memrchr(url.p, '@', url.n) : NULL;
-    if (at != NULL) {
-        size_t n = (size_t)(at - url.p);
-        if (parse_credentials(slice_make(url.p, n), out, why) != 0)
-            return -1;
-        url = slice_from(url, n + 1);
-    }
-    uint64_t db = 0;
-    if (path.n > 0 && (slice_to_u64(path, &db) != 0 || db > 65535)) {
-        *why = "the path is not a database number";
-        return -1;
-    }
-    out->db = (unsigned)db;
-    return parse_host_port(url, out, why);
-}
-
-int endpoint_parse_redis(struct slice url, struct endpoint *out, const char **why)
-{
-    *out = (struct endpoint){0};
-    if (parse_into(slice_trim(url), out, why) == 0)
-        return 0;
-    endpoint_release(out);
-    return -1;
-}
-
 void endpoint_release(struct endpoint *e)
 {
     free(e->host);
@@ -166,4 +124,22 @@ void endpoint_release(struct endpoint *e)
 char *endpoint_label(const struct endpoint *e)
 {
     return xasprintf(strchr(e->host, ':') != NULL ? "[%s]:%u" : "%s:%u", e->host, e->port);
+}
+
+static char *copy_text(const char *text)
+{
+    return text != NULL ? xstrdup(text) : NULL;
+}
+
+void endpoint_copy(struct endpoint *dst, const struct endpoint *src)
+{
+    *dst = *src;
+    dst->host = copy_text(src->host);
+    dst->user = copy_text(src->user);
+    dst->password = copy_text(src->password);
+}
+
+bool endpoint_is_at(const struct endpoint *e, const char *host, uint16_t port)
+{
+    return e->host != NULL && e->port == port && strcmp(e->host, host) == 0;
 }

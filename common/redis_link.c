@@ -1,5 +1,5 @@
-/* The life of one Redis connection: resolve, connect, greet (AUTH, SELECT, CLIENT SETNAME), up, and down again. Each
- * state has one deadline, kept by the one timer. */
+/* The life of one Redis connection: resolve, connect, secure, greet (AUTH, SELECT, CLIENT SETNAME), up, and down again.
+ * Each state has one deadline, kept by the one timer. */
 #include "common/redis_link.h"
 #include "common/clock.h"
 #include "common/hash.h"
@@ -39,6 +39,9 @@ static void close_socket(struct redis_link *link)
         h2o_socket_close(link->sock);
         link->sock = NULL;
     }
+    tls_free(link->tls);
+    link->tls = NULL;
+    buf_clear(&link->in);
     buf_clear(&link->out);
     buf_clear(&link->in_flight);
 }
@@ -66,7 +69,7 @@ void redis_link_drop(struct redis_link *link, const char *reason)
 static void go_up(struct redis_link *link)
 {
     link->state = REDIS_LINK_UP;
-    link->failed_once = false;
+    link->failed_once = link->refused_once = false;
     link->asked = false;
     timer_start(link->loop, &link->timer, WATCHDOG_MS);
     log_info("redis_up", LOG_S("address", link->label));
@@ -83,13 +86,59 @@ static ssize_t read_greeting(struct redis_link *link, char *bytes, size_t n)
             return (ssize_t)used;
         *end = '\0';
         if (bytes[used] == '-') {
-            log_error("redis_refused_greeting", LOG_S("address", link->label), LOG_S("reply", bytes + used + 1));
+            if (!link->refused_once)
+                log_error("redis_refused_greeting", LOG_S("address", link->label), LOG_S("reply", bytes + used + 1));
+            link->refused_once = true;
             return -1;
         }
         used = (size_t)(end - bytes) + 2;
         link->greeting--;
     }
     return (ssize_t)used;
+}
+
+/* Returns how many bytes were used up. Afterwards the link may be another one: see whether its socket is. */
+static size_t read_text(struct redis_link *link, char *bytes, size_t n)
+{
+    size_t greeted = 0;
+    if (link->state == REDIS_LINK_GREETING) {
+        ssize_t used = read_greeting(link, bytes, n);
+        if (used < 0) {
+            redis_link_drop(link, "greeting refused");
+            return 0;
+        }
+        if (link->greeting > 0)
+            return (size_t)used;
+        greeted = (size_t)used;
+        go_up(link);
+    }
+    if (link->state != REDIS_LINK_UP || greeted == n)
+        return greeted;
+    const h2o_socket_t *sock = link->sock;
+    ssize_t used = link->ops->on_bytes(link, bytes + greeted, n - greeted);
+    if (link->sock != sock)
+        return 0; /* a callback dropped the link */
+    if (used < 0)
+        redis_link_drop(link, "malformed reply");
+    return greeted + (size_t)MAX(used, 0);
+}
+
+static void greet(struct redis_link *link);
+
+static void read_secured(struct redis_link *link, h2o_socket_t *sock)
+{
+    int rc = tls_feed(link->tls, slice_make(sock->input->bytes, sock->input->size), &link->in);
+    h2o_buffer_consume(&sock->input, sock->input->size);
+    if (link->state == REDIS_LINK_SECURING && tls_is_ready(link->tls))
+        greet(link);
+    if (link->in.n > 0) {
+        size_t used = read_text(link, link->in.p, link->in.n);
+        if (link->sock != sock)
+            return;
+        buf_consume(&link->in, used);
+    }
+    if (rc != 0)
+        redis_link_drop(link, tls_reason(link->tls));
 }
 
 static void on_readable(h2o_socket_t *sock, const char *err)
@@ -101,26 +150,13 @@ static void on_readable(h2o_socket_t *sock, const char *err)
     }
     link->heard_ms = link->loop->now_ms;
     link->asked = false;
-    if (link->state == REDIS_LINK_GREETING) {
-        ssize_t used = read_greeting(link, sock->input->bytes, sock->input->size);
-        if (used < 0) {
-            redis_link_drop(link, "greeting refused");
-            return;
-        }
-        h2o_buffer_consume(&sock->input, (size_t)used);
-        if (link->greeting > 0)
-            return;
-        go_up(link);
-    }
-    if (link->sock != sock || sock->input->size == 0)
+    if (link->tls != NULL) {
+        read_secured(link, sock);
         return;
-    ssize_t used = link->ops->on_bytes(link, sock->input->bytes, sock->input->size);
-    if (link->sock != sock)
-        return; /* a callback dropped the link */
-    if (used < 0)
-        redis_link_drop(link, "malformed reply");
-    else
-        h2o_buffer_consume(&sock->input, (size_t)used);
+    }
+    size_t used = read_text(link, sock->input->bytes, sock->input->size);
+    if (link->sock == sock)
+        h2o_buffer_consume(&sock->input, used);
 }
 
 static void append_command(struct buf *out, const struct slice *argv, size_t argc)
@@ -162,13 +198,27 @@ static void on_written(h2o_socket_t *sock, const char *err)
     write_out(link);
 }
 
+/* What waits is made ready for the socket. */
+static void fill_flight(struct redis_link *link)
+{
+    if (link->tls == NULL) {
+        struct buf swap = link->in_flight;
+        link->in_flight = link->out;
+        link->out = swap;
+        return;
+    }
+    tls_send(link->tls, buf_slice(&link->out));
+    buf_clear(&link->out);
+    tls_take_output(link->tls, &link->in_flight);
+}
+
 static void write_out(struct redis_link *link)
 {
-    if (link->sock == NULL || link->out.n == 0 || h2o_socket_is_writing(link->sock))
+    if (link->sock == NULL || h2o_socket_is_writing(link->sock))
         return;
-    struct buf swap = link->in_flight;
-    link->in_flight = link->out;
-    link->out = swap;
+    fill_flight(link);
+    if (link->in_flight.n == 0)
+        return;
     h2o_iovec_t v = h2o_iovec_init(link->in_flight.p, link->in_flight.n);
     h2o_socket_write(link->sock, &v, 1, on_written);
 }
@@ -176,14 +226,14 @@ static void write_out(struct redis_link *link)
 static bool on_turn(struct turn_hook *hook)
 {
     struct redis_link *link = CONTAINER_OF(hook, struct redis_link, flush);
-    if (link->state != REDIS_LINK_CONNECTING)
+    if (link->state > REDIS_LINK_CONNECTING)
         write_out(link);
     return false;
 }
 
 static void greet(struct redis_link *link)
 {
-    const struct endpoint *e = link->endpoint;
+    const struct endpoint *e = &link->endpoint;
     link->state = REDIS_LINK_GREETING;
     link->greeting = 0;
     if (e->password != NULL) {
@@ -213,8 +263,13 @@ static void on_connected(h2o_socket_t *sock, const char *err)
         return;
     }
     link->heard_ms = link->loop->now_ms;
-    greet(link);
     h2o_socket_read_start(sock, on_readable);
+    if (link->endpoint.tls == NULL) {
+        greet(link);
+        return;
+    }
+    link->state = REDIS_LINK_SECURING;
+    link->tls = tls_new(link->endpoint.tls, link->endpoint.host);
 }
 
 /* A name with several addresses gets another one at each attempt. */
@@ -245,17 +300,17 @@ static void on_resolved(void *arg, const struct addrinfo *found, const char *why
 static void connect_now(struct redis_link *link)
 {
     const struct addrinfo numeric = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
-    const char *host = link->endpoint->host;
+    const char *host = link->endpoint.host;
     struct addrinfo *found;
     char port[8];
-    snprintf(port, sizeof(port), "%u", link->endpoint->port);
+    snprintf(port, sizeof(port), "%u", link->endpoint.port);
     link->state = REDIS_LINK_CONNECTING;
     timer_start(link->loop, &link->timer, CONNECT_DEADLINE_MS);
     if (getaddrinfo(host, port, &numeric, &found) == 0) {
         connect_to(link, found);
         freeaddrinfo(found);
     } else {
-        link->resolving = resolve_start(link->loop, host, link->endpoint->port, on_resolved, link);
+        link->resolving = resolve_start(link->loop, host, link->endpoint.port, on_resolved, link);
     }
 }
 
@@ -285,6 +340,9 @@ static void on_timer(struct timer *t)
     case REDIS_LINK_CONNECTING:
         redis_link_drop(link, "connect timed out");
         break;
+    case REDIS_LINK_SECURING:
+        redis_link_drop(link, "the handshake of TLS timed out");
+        break;
     case REDIS_LINK_GREETING:
         redis_link_drop(link, "greeting timed out");
         break;
@@ -294,23 +352,53 @@ static void on_timer(struct timer *t)
     }
 }
 
+static void point_at(struct redis_link *link, const struct endpoint *endpoint)
+{
+    link->attempt = 0;
+    link->failed_once = link->refused_once = false;
+    if (endpoint == NULL) {
+        link->label = xstrdup("nowhere");
+        timer_stop(&link->timer);
+        return;
+    }
+    endpoint_copy(&link->endpoint, endpoint);
+    link->label = endpoint_label(endpoint);
+    timer_start(link->loop, &link->timer, 0);
+}
+
+static void point_nowhere(struct redis_link *link)
+{
+    close_socket(link);
+    endpoint_release(&link->endpoint);
+    free(link->label);
+    link->label = NULL;
+    link->state = REDIS_LINK_DOWN;
+}
+
 void redis_link_init(struct redis_link *link, struct loop *l, const struct endpoint *endpoint,
                      const struct redis_link_ops *ops)
 {
-    *link = (struct redis_link){.loop = l, .endpoint = endpoint, .ops = ops, .label = endpoint_label(endpoint)};
+    *link = (struct redis_link){.loop = l, .ops = ops};
     timer_init(&link->timer, on_timer);
-    timer_start(l, &link->timer, 0);
+    point_at(link, endpoint);
     loop_add_hook(l, &link->flush, on_turn);
+}
+
+void redis_link_redirect(struct redis_link *link, const struct endpoint *endpoint)
+{
+    bool was_up = link->state == REDIS_LINK_UP;
+    point_nowhere(link);
+    point_at(link, endpoint);
+    if (was_up)
+        link->ops->on_down(link, "it is to another node now");
 }
 
 void redis_link_release(struct redis_link *link)
 {
     timer_stop(&link->timer);
     list_remove(&link->flush.link);
-    close_socket(link);
+    point_nowhere(link);
+    buf_release(&link->in);
     buf_release(&link->out);
     buf_release(&link->in_flight);
-    free(link->label);
-    link->label = NULL;
-    link->state = REDIS_LINK_DOWN;
 }

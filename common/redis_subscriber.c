@@ -25,6 +25,14 @@ static void on_ping(struct redis_link *link)
     /* its answer comes as RESP_PUSH_PONG; that bytes came is all the watchdog wants */
 }
 
+static bool is_dealt_with(struct redis_subscriber *rs, struct slice error)
+{
+    if (rs->on_refused != NULL && rs->on_refused(rs, error))
+        return true;
+    log_error("redis_subscribe_refused", LOG_S("address", rs->link.label), LOG_SL("reply", error));
+    return false;
+}
+
 static ssize_t on_bytes(struct redis_link *link, char *bytes, size_t n)
 {
     struct redis_subscriber *rs = of_link(link);
@@ -36,11 +44,9 @@ static ssize_t on_bytes(struct redis_link *link, char *bytes, size_t n)
             return -1;
         if (r == RESP_MORE)
             break;
-        if (push.kind == RESP_PUSH_ERROR)
-            log_error("redis_subscribe_refused", LOG_S("address", link->label), LOG_SL("reply", push.payload));
-        if (push.kind == RESP_PUSH_ERROR)
+        if (push.kind == RESP_PUSH_ERROR && !is_dealt_with(rs, push.payload))
             return -1;
-        if (push.kind != RESP_PUSH_PONG && push.kind != RESP_PUSH_OTHER)
+        if (push.kind != RESP_PUSH_ERROR && push.kind != RESP_PUSH_PONG && push.kind != RESP_PUSH_OTHER)
             rs->on_push(rs, &push);
         rest = slice_from(rest, push.size);
         if (!redis_link_is_up(link))

@@ -14,9 +14,11 @@ struct redis_subscriber {
     void (*on_down)(struct redis_subscriber *rs, const char *reason);
     /* A message or a confirmation; slices live until return. */
     void (*on_push)(struct redis_subscriber *rs, const struct resp_push *push);
+    /* A command was refused. True: that is dealt with; else, or if it is NULL, the link is dropped. */
+    bool (*on_refused)(struct redis_subscriber *rs, struct slice error);
 };
 
-/* Set owner and the three callbacks first; on_down may be NULL. */
+/* Set owner and the callbacks first; on_down and on_refused may be NULL. */
 void redis_subscriber_init(struct redis_subscriber *rs, struct loop *l, const struct endpoint *endpoint);
 void redis_subscriber_release(struct redis_subscriber *rs);
 static inline bool redis_subscriber_is_up(const struct redis_subscriber *rs)

@@ -1,39 +1,48 @@
 /* One worker's links to Redis, two to each node, and which channels are subscribed on them. A target's way: wanted →
- * asked → subscribed; what follows is channel.h's. After a reconnect all of that node begin anew; connections stay. */
+ * asked → subscribed; what follows is channel.h's. After a reconnect all of that node begin anew, and so do those whose
+ * bucket another node has got; connections stay. */
 #ifndef TIDEGATE_GATEWAY_BUS_H
 #define TIDEGATE_GATEWAY_BUS_H
 
 #include "common/redis_subscriber.h"
+#include "common/redis_topology.h"
 #include "gateway/channel.h"
 
 struct bus;
 
+/* A place of the topology; its server may become another one, or none. */
 struct bus_node {
     struct bus *bus;
+    uint64_t version; /* of the place's server that the links go to */
+    unsigned buckets; /* how many it has */
     struct redis_subscriber events;
     struct redis_commands commands;
     struct channels channels;
-    struct list wanted; /* targets to subscribe */
+    struct list wanted;   /* targets to subscribe */
+    uint64_t patience_ms; /* after a refusal: not before then */
 };
-
-/* One node today; another topology has more, and another bus_node_of. */
-#define BUS_NODES_MAX 1
 
 struct bus {
     struct context *ctx;
     struct hub *hub;
+    struct fanout *fanout;
+    struct census *census;
     struct positions positions;
-    struct bus_node nodes[BUS_NODES_MAX];
+    struct redis_topology topology;
+    struct bus_node *nodes[REDIS_NODES_MAX]; /* by place */
     size_t node_count;
-    struct list lingering; /* targets without members, the next to be let go first */
+    uint16_t home[TARGET_BUCKETS]; /* the place where a bucket's targets are subscribed */
+    struct list lingering;         /* targets without members, the next to be let go first */
     struct timer linger_timer;
     struct turn_hook subscribe;
-    uint64_t down_ms; /* since when not all links were up; meaningless while they are */
+    struct list by_bucket[TARGET_BUCKETS]; /* empty between turns */
+    struct timer retry;                    /* so that a turn comes when patience is over */
+    uint64_t down_ms;                      /* since when not all links were up; meaningless while they are */
 };
 
 /* *Borrows* all for the bus's life. */
 void bus_init(struct bus *b, struct context *ctx, struct hub *hub, struct fanout *fanout, struct census *census,
-              const struct endpoint *endpoint);
+              const struct redis_site *site);
 void bus_release(struct bus *b);
 /* The node that holds a bucket. */
 struct bus_node *bus_node_of(struct bus *b, unsigned bucket);

@@ -38,6 +38,14 @@ void channel_lost(struct channels *ch, struct target *t)
         hold(ch, t);
 }
 
+void channel_moved(struct channels *from, struct channels *to, struct target *t)
+{
+    bool owed = t->held || (t->state == TARGET_LIVE && t->member_count > 0);
+    let_go(from, t);
+    if (owed)
+        hold(to, t);
+}
+
 void channel_left(struct channels *ch, struct target *t)
 {
     let_go(ch, t);

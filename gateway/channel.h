@@ -24,6 +24,8 @@ void channels_init(struct channels *ch, struct context *ctx, struct hub *hub, st
                    struct census *census, struct redis_commands *commands, struct positions *positions);
 /* The channel's subscription is gone: what comes meanwhile is owed to the members. */
 void channel_lost(struct channels *ch, struct target *t);
+/* The target's bucket is on another node now: what is owed, is owed there. */
+void channel_moved(struct channels *from, struct channels *to, struct target *t);
 /* The last member has left: nothing is owed. */
 void channel_left(struct channels *ch, struct target *t);
 /* The target's channel was confirmed: what came before is learned, then it is live. */

@@ -3,9 +3,11 @@
 #include "gateway/config.h"
 #include "gateway/metrics.h"
 #include "common/config_table.h"
-#include "common/endpoint.h"
+#include "common/redis_site.h"
 #include "gateway/client_ip.h"
 #include "gateway/dialect.h"
+
+#include <stdlib.h>
 
 /* HS256 wants a key as long as its hash (RFC 7518, section 3.2). */
 #define SECRET_BYTES_MIN 32
@@ -73,12 +75,14 @@ static void judge_words(struct config *cfg, const struct gateway_config *v)
 
 static void judge_redis(struct config *cfg, const struct gateway_config *v)
 {
-    struct endpoint e;
-    const char *why;
-    if (endpoint_parse_redis(slice_of(v->redis_url), &e, &why) != 0)
-        config_problem(cfg, CONFIG_ERROR, "REDIS_URL: %s", why);
-    else
-        endpoint_release(&e);
+    struct redis_site site;
+    char *why;
+    if (redis_site_init(&site, &REDIS_OPTIONS(v), &why) == 0) {
+        redis_site_release(&site);
+        return;
+    }
+    config_problem(cfg, CONFIG_ERROR, "%s", why);
+    free(why);
 }
 
 static void validate(struct config *cfg, const void *values)

@@ -161,10 +161,10 @@ int main(int argc, char **argv)
     log_set_threshold(values.log_level);
     config_log_warnings(cfg);
 
-    const char *why;
+    char *why;
     struct gateway g = {.cfg = &values, .started_ms = clock_wall_ms()};
     draw_id(g.id);
-    if (endpoint_parse_redis(slice_of(values.redis_url), &g.redis, &why) != 0)
+    if (redis_site_init(&g.redis, &REDIS_OPTIONS(&values), &why) != 0)
         BUG("REDIS_URL passed the configuration's judgement: %s", why);
     g.worker_count = values.workers > 0 ? (unsigned)values.workers : cpus();
     g.workers = xcalloc(g.worker_count, sizeof(*g.workers));
@@ -177,7 +177,7 @@ int main(int argc, char **argv)
     rc = run_gateway(&g);
     metrics_release(&g.metrics);
     limit_release(&g.addresses);
-    endpoint_release(&g.redis);
+    redis_site_release(&g.redis);
     free(g.workers);
     config_free(cfg);
     return rc;

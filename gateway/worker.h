@@ -40,7 +40,7 @@ struct worker {
 struct gateway {
     const struct gateway_config *cfg;
     char id[17]; /* random, of this process */
-    struct endpoint redis;
+    struct redis_site redis;
     struct limit addresses;
     struct limit_seats seats;
     struct metrics metrics;

@@ -4,9 +4,9 @@
 #include "loadtest/lib/args.h"
 
 #include "common/clock.h"
-#include "common/endpoint.h"
 #include "common/envelope.h"
 #include "common/redis_fn.h"
+#include "common/redis_url.h"
 
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
@@ -94,22 +94,23 @@ static redisReply *send_call(struct publisher *p)
 
 static void connect_redis(struct publisher *p)
 {
-    struct endpoint e;
-    const char *why;
-    if (endpoint_parse_redis(slice_of(opt.redis), &e, &why) != 0)
+    struct redis_url u;
+    const char *why = "a single server in the clear is needed";
+    if (redis_url_parse(slice_of(opt.redis), &u, &why) != 0 || u.kind != REDIS_ONE || u.tls)
         args_refuse(&table, "--redis: %s", why);
-    p->redis = redisConnect(e.host, e.port);
+    p->redis = redisConnect(u.hosts[0].host, u.hosts[0].port);
     if (p->redis == NULL || p->redis->err)
         die(p, opt.redis, NULL);
-    if (e.password != NULL) {
-        struct slice words[] = {SLICE("AUTH"), slice_of(e.user ? e.user : "default"), slice_of(e.password)};
+    if (u.data.password != NULL) {
+        struct slice words[] = {SLICE("AUTH"), slice_of(u.data.user ? u.data.user : "default"),
+                                slice_of(u.data.password)};
         queue_words(p, words, ARRAY_LEN(words));
         redisReply *reply = next_reply(p);
         if (reply->type == REDIS_REPLY_ERROR)
             die(p, "AUTH", reply);
         freeReplyObject(reply);
     }
-    endpoint_release(&e);
+    redis_url_release(&u);
 }
 
 static void load_library(struct publisher *p)

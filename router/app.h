@@ -12,7 +12,7 @@ struct app {
     const struct router_config *conf;
     struct loop loop;
     struct lifecycle lifecycle;
-    struct endpoint redis;
+    struct redis_site redis;
     struct route_table *routes;
     const char **topics; /* that the group reads; owned array of borrowed names */
     size_t topic_count;

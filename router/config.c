@@ -2,6 +2,9 @@
 #include "router/config.h"
 #include "router/metrics.h"
 #include "common/config_table.h"
+#include "common/redis_site.h"
+
+#include <stdlib.h>
 
 int router_start_parse(const char *text, enum router_start *start, uint64_t *back_ms)
 {
@@ -41,11 +44,24 @@ static void judge_dapr(struct config *cfg, const struct router_config *v)
                        "INGEST_TOPIC must differ from DAPR_TOPIC, or the sidecar delivers what it is given for ever");
 }
 
+static void judge_redis(struct config *cfg, const struct router_config *v)
+{
+    struct redis_site site;
+    char *why;
+    if (redis_site_init(&site, &REDIS_OPTIONS(v), &why) == 0) {
+        redis_site_release(&site);
+        return;
+    }
+    config_problem(cfg, CONFIG_ERROR, "%s", why);
+    free(why);
+}
+
 static void validate(struct config *cfg, const void *values)
 {
     const struct router_config *v = values;
     judge_kafka(cfg, v);
     judge_dapr(cfg, v);
+    judge_redis(cfg, v);
 }
 
 static void print_metrics(struct buf *out)

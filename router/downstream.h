@@ -35,7 +35,7 @@ struct downstream_setup {
     struct loop *loop;
     const struct router_config *conf;
     struct router_metrics *metrics;
-    const struct endpoint *redis;
+    const struct redis_site *redis;
     const struct decoder_conf *decoder;
     rd_kafka_conf_t *consumer; /* taken */
     const char *const *topics; /* borrowed for its life */

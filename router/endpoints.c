@@ -46,7 +46,10 @@ static void add_reasons(struct buf *out, const struct app *app)
     else if (d->assignment.waiting_ms != 0)
         add_reason(out, "kafka_placing", "");
     for (size_t i = 0; i < d->publisher.node_count; i++)
-        add_node_reasons(out, &d->publisher.nodes[i]);
+        if (publisher_uses(&d->publisher, i))
+            add_node_reasons(out, d->publisher.nodes[i]);
+    if (!d->publisher.topology.known)
+        add_reason(out, "redis_nodes_unknown", d->publisher.topology.site->list);
 }
 
 static void on_ready(struct http_server *s, h2o_req_t *req)
@@ -79,7 +82,9 @@ static void sample(void *ctx)
     struct router_metrics *m = app->cells;
     int64_t up = 0, refusing = 0;
     for (size_t i = 0; i < d->publisher.node_count; i++) {
-        const struct node *n = &d->publisher.nodes[i];
+        const struct node *n = d->publisher.nodes[i];
+        if (!publisher_uses(&d->publisher, i))
+            continue;
         up += node_is_fine(n);
         refusing += n->state == NODE_READY && (n->pipe.refused || n->policy[0] != '\0');
     }

@@ -289,20 +289,19 @@ static int run(struct config *cfg, const struct router_config *v)
 {
     struct app app = {.conf = v};
     char *why = NULL;
-    const char *bad_url;
     app.routes = load_routes(cfg, v, &why);
     if (app.routes == NULL) {
         fprintf(stderr, "tidegate-router: %s\n", why);
         free(why);
         return 2;
     }
-    if (endpoint_parse_redis(slice_of(v->redis_url), &app.redis, &bad_url) != 0)
-        BUG("REDIS_URL passed the configuration's judgement: %s", bad_url);
+    if (redis_site_init(&app.redis, &REDIS_OPTIONS(v), &why) != 0)
+        BUG("REDIS_URL passed the configuration's judgement: %s", why);
     collect_topics(&app);
     int rc = v->embedded_kafka ? run_embedded_kafka(&app) : run_router(&app, cfg);
     free(app.topics);
     routes_free(app.routes);
-    endpoint_release(&app.redis);
+    redis_site_release(&app.redis);
     return rc;
 }
 

@@ -107,6 +107,12 @@ static void on_refused(struct pipe *p, enum redis_fn_result why)
     n->ops->on_refused(n, why);
 }
 
+static void on_still(struct pipe *p)
+{
+    struct node *n = p->owner;
+    n->ops->on_still(n);
+}
+
 static void on_confirmed(struct pipe *p, const struct pipe_call *call, bool duplicate, uint64_t latency_us)
 {
     struct node *n = p->owner;
@@ -138,19 +144,27 @@ static void on_lost(struct markers *m)
     n->ops->on_markers_lost(n);
 }
 
-static const struct pipe_ops pipe_ops = {
-    .on_confirmed = on_confirmed, .on_open = on_open, .on_refused = on_refused, .on_closed = on_closed};
+static const struct pipe_ops pipe_ops = {.on_confirmed = on_confirmed,
+                                         .on_open = on_open,
+                                         .on_refused = on_refused,
+                                         .on_closed = on_closed,
+                                         .on_still = on_still};
 static const struct markers_ops markers_ops = {
     .on_read = on_read, .on_changed = on_changed, .on_created = on_created, .on_lost = on_lost};
 
-void node_init(struct node *n, struct loop *l, const struct endpoint *endpoint, const uint16_t *home, uint16_t self,
-               const struct node_ops *ops, void *owner)
+void node_init(struct node *n, struct loop *l, const uint16_t *home, uint16_t self, const struct node_ops *ops,
+               void *owner)
 {
     *n = (struct node){.loop = l, .ops = ops, .owner = owner, .down_ms = l->now_ms};
     redis_library_init(&n->library, l, &n->rc, n, on_library_ready);
     markers_init(&n->markers, &n->rc, home, self, &markers_ops, n);
     pipe_init(&n->pipe, l, &n->rc, &pipe_ops, n, n->markers.epochs);
-    redis_commands_init(&n->rc, l, endpoint, n, on_up, on_down);
+    redis_commands_init(&n->rc, l, NULL, n, on_up, on_down);
+}
+
+void node_redirect(struct node *n, const struct endpoint *endpoint)
+{
+    redis_link_redirect(&n->rc.link, endpoint);
 }
 
 void node_release(struct node *n)

@@ -29,6 +29,8 @@ struct node_ops {
     void (*on_refused)(struct node *n, enum redis_fn_result why);
     /* The link broke; everything queued was dropped. */
     void (*on_down)(struct node *n);
+    /* Calls were held back (pipe_calm), and none is under way any more. */
+    void (*on_still)(struct node *n);
     void (*on_confirmed)(struct node *n, const struct pipe_call *call, bool duplicate, uint64_t latency_us);
 };
 
@@ -36,6 +38,7 @@ struct node {
     struct loop *loop;
     const struct node_ops *ops;
     void *owner;
+    unsigned buckets; /* how many it has; kept by the owner */
     struct redis_commands rc;
     struct markers markers;
     struct pipe pipe;
@@ -47,9 +50,11 @@ struct node {
     struct redis_library library;
 };
 
-/* Connects. Borrows endpoint, home (the number of the node that has a bucket; this one is self) and ops. */
-void node_init(struct node *n, struct loop *l, const struct endpoint *endpoint, const uint16_t *home, uint16_t self,
-               const struct node_ops *ops, void *owner);
+/* Nowhere yet. Borrows home (the number of the node that has a bucket; this one is self) and ops. */
+void node_init(struct node *n, struct loop *l, const uint16_t *home, uint16_t self, const struct node_ops *ops,
+               void *owner);
+/* The server is at endpoint now, or, NULL, nowhere. */
+void node_redirect(struct node *n, const struct endpoint *endpoint);
 void node_release(struct node *n);
 
 /* After markers were read: opens the pipe, unless it is in use. */

@@ -97,7 +97,7 @@ static void send_append(struct pipe *p, const struct pipe_call *call)
 
 static void send_waiting(struct pipe *p)
 {
-    for (; p->sent < p->count && !p->held; p->sent++) {
+    for (; p->sent < p->count && !p->held && !p->calm; p->sent++) {
         const struct pipe_call *call = at(p, p->sent);
         if (call->kind == PIPE_APPEND)
             send_append(p, call);
@@ -156,14 +156,28 @@ static void on_retry(struct timer *t)
     pipe_open(p);
 }
 
+/* A slot on its way to another node: it arrives within a moment, and its channels wait for that. */
+static bool is_passing(const struct pipe *p)
+{
+    struct slice text = slice_of(p->refusal);
+    return p->failure == REDIS_FN_MOVED || slice_starts(text, SLICE("TRYAGAIN ")) ||
+           slice_starts(text, SLICE("CLUSTERDOWN "));
+}
+
 static void wait_and_retry(struct pipe *p)
 {
     uint64_t ms = RETRY_MIN_MS;
-    for (unsigned i = 0; i < p->attempts && ms < RETRY_MAX_MS; i++)
+    for (unsigned i = 0; i < p->attempts && !is_passing(p) && ms < RETRY_MAX_MS; i++)
         ms *= 2;
     p->attempts++;
     p->state = PIPE_WAITING;
     timer_start(p->loop, &p->retry, MIN(ms, RETRY_MAX_MS));
+}
+
+static void say_still(struct pipe *p)
+{
+    if (p->calm && pipe_is_still(p))
+        p->ops->on_still(p);
 }
 
 /* All replies of the broken pipe are in. */
@@ -179,6 +193,7 @@ static void recover(struct pipe *p)
     default:
         wait_and_retry(p);
     }
+    say_still(p);
 }
 
 static void say_refused(struct pipe *p, const redisReply *reply)
@@ -226,6 +241,7 @@ static void confirm(struct pipe *p, uint64_t id, bool duplicate)
         body_unref(call.body);
     if (call.step.partition != NULL)
         partition_finish(&call.step);
+    say_still(p);
 }
 
 static bool went_through(enum redis_fn_result result)
@@ -314,6 +330,32 @@ void pipe_hold(struct pipe *p, bool held)
         send_waiting(p);
 }
 
+void pipe_calm(struct pipe *p, bool calm)
+{
+    p->calm = calm;
+    if (p->state == PIPE_OPEN)
+        send_waiting(p);
+}
+
+bool pipe_is_still(const struct pipe *p)
+{
+    return p->state == PIPE_OPEN ? p->sent == 0 : p->state != PIPE_BROKEN;
+}
+
+void pipe_give_away(struct pipe *p, const uint16_t *home, uint16_t self,
+                    void (*give)(void *arg, const struct pipe_call *call), void *arg)
+{
+    assert(pipe_is_still(p));
+    drop_passing(p);
+    for (size_t left = p->count; left > 0; left--) {
+        struct pipe_call call = pop(p);
+        if (home[call.bucket] == self)
+            push(p, &call);
+        else
+            give(arg, &call);
+    }
+}
+
 void pipe_release(struct pipe *p)
 {
     pipe_close(p);
@@ -330,7 +372,7 @@ void pipe_push(struct pipe *p, const struct pipe_call *call)
 
 bool pipe_mark(struct pipe *p, unsigned bucket, const struct redis_fn_watermark *watermarks, size_t count)
 {
-    if (p->state != PIPE_OPEN || p->held)
+    if (p->state != PIPE_OPEN || p->held || p->calm)
         return false;
     const struct pipe_call mark = {.kind = PIPE_MARK, .bucket = bucket};
     redis_fn_mark(&p->scratch, place(p), bucket, p->epochs[bucket], REDIS_FN_MUST_EXIST, watermarks, count);
@@ -342,6 +384,6 @@ bool pipe_mark(struct pipe *p, unsigned bucket, const struct redis_fn_watermark 
 
 void pipe_beat(struct pipe *p)
 {
-    if (p->state == PIPE_OPEN && !p->held)
+    if (p->state == PIPE_OPEN && !p->held && !p->calm)
         send_beat(p);
 }

@@ -48,6 +48,8 @@ struct pipe_ops {
     void (*on_refused)(struct pipe *p, enum redis_fn_result why);
     /* The pipe was closed because markers or library must be looked at: repair, then pipe_open. */
     void (*on_closed)(struct pipe *p, enum redis_fn_result why);
+    /* The pipe was calmed, and no call is under way any more. */
+    void (*on_still)(struct pipe *p);
 };
 
 struct pipe {
@@ -59,6 +61,7 @@ struct pipe {
     unsigned beat_bucket;
     enum pipe_state state;
     bool held; /* nothing new is sent for now */
+    bool calm; /* the same, until what is under way is answered and some calls went to another pipe */
     char name[33];
     uint64_t seq;   /* of the last call sent under this name */
     uint64_t floor; /* highest id known of this node */
@@ -90,6 +93,14 @@ void pipe_close(struct pipe *p);
 void pipe_abandon(struct pipe *p);
 /* Sends nothing more until told otherwise; what was sent is still confirmed. */
 void pipe_hold(struct pipe *p, bool held);
+
+/* Sends nothing more, and says when nothing is under way (on_still, not from here); or goes on. */
+void pipe_calm(struct pipe *p, bool calm);
+/* No reply is awaited that concerns a queued call. */
+bool pipe_is_still(const struct pipe *p);
+/* While still: takes the calls of buckets whose home is not self out of the queue and *gives* them away, in order. */
+void pipe_give_away(struct pipe *p, const uint16_t *home, uint16_t self,
+                    void (*give)(void *arg, const struct pipe_call *call), void *arg);
 
 /* Queues a call and sends it when the pipe is open. *Takes* the refs of call's body and step. */
 void pipe_push(struct pipe *p, const struct pipe_call *call);

@@ -6,9 +6,11 @@
 #include "common/log.h"
 #include "router/route.h"
 
+#include <stdlib.h>
+
 struct node *publisher_node(struct publisher *pub, unsigned bucket)
 {
-    return &pub->nodes[pub->home[bucket]];
+    return pub->nodes[pub->home[bucket]];
 }
 
 /* How long the log of a target is kept belongs to the kind of target: several routes may feed it. */
@@ -95,7 +97,7 @@ size_t publisher_waiting(const struct publisher *pub)
 {
     size_t waiting = 0;
     for (size_t i = 0; i < pub->node_count; i++)
-        waiting += pub->nodes[i].pipe.appends;
+        waiting += pub->nodes[i]->pipe.appends;
     return waiting;
 }
 
@@ -103,7 +105,7 @@ bool publisher_is_idle(const struct publisher *pub)
 {
     size_t waiting = 0;
     for (size_t i = 0; i < pub->node_count; i++)
-        waiting += pub->nodes[i].pipe.count;
+        waiting += pub->nodes[i]->pipe.count;
     return waiting == 0;
 }
 
@@ -112,7 +114,7 @@ size_t publisher_room(const struct publisher *pub)
 {
     size_t room = SIZE_MAX;
     for (size_t i = 0; i < pub->node_count; i++) {
-        const struct pipe *p = &pub->nodes[i].pipe;
+        const struct pipe *p = &pub->nodes[i]->pipe;
         size_t max = (size_t)pub->conf->max_inflight;
         size_t own = p->appends < max && p->bytes < pub->conf->max_inflight_bytes ? max - p->appends : 0;
         room = MIN(room, p->state == PIPE_CLOSED || p->held ? 0 : own);
@@ -123,32 +125,37 @@ size_t publisher_room(const struct publisher *pub)
 bool publisher_is_ready(const struct publisher *pub)
 {
     for (size_t i = 0; i < pub->node_count; i++)
-        if (pub->nodes[i].state != NODE_READY)
+        if (publisher_uses(pub, i) && pub->nodes[i]->state != NODE_READY)
             return false;
-    return true;
+    return pub->topology.known;
 }
 
 bool publisher_is_fine(const struct publisher *pub)
 {
     for (size_t i = 0; i < pub->node_count; i++)
-        if (!node_is_fine(&pub->nodes[i]))
+        if (publisher_uses(pub, i) && !node_is_fine(pub->nodes[i]))
             return false;
-    return true;
+    return pub->topology.known;
 }
 
 void publisher_read_markers(struct publisher *pub, const char *const *parts, size_t count)
 {
-    pub->asked = pub->node_count;
+    pub->asked = 0;
     pub->answered_well = true;
     for (size_t i = 0; i < pub->node_count; i++)
-        markers_read(&pub->nodes[i].markers, parts, count);
+        pub->asked += publisher_uses(pub, i);
+    for (size_t i = 0; i < pub->node_count; i++)
+        if (publisher_uses(pub, i))
+            markers_read(&pub->nodes[i]->markers, parts, count);
 }
 
 struct markers_part publisher_part(const struct publisher *pub, size_t i)
 {
     struct markers_part all = {.lowest = MARKERS_NO_WATERMARK};
     for (size_t k = 0; k < pub->node_count; k++) {
-        const struct markers_part *own = &pub->nodes[k].markers.parts[i];
+        if (!publisher_uses(pub, k))
+            continue;
+        const struct markers_part *own = &pub->nodes[k]->markers.parts[i];
         all.unbound |= own->unbound;
         if (own->lowest != MARKERS_NO_WATERMARK && (all.lowest == MARKERS_NO_WATERMARK || own->lowest < all.lowest))
             all.lowest = own->lowest;
@@ -160,7 +167,7 @@ size_t publisher_missing(const struct publisher *pub)
 {
     size_t missing = 0;
     for (size_t i = 0; i < pub->node_count; i++)
-        missing += pub->nodes[i].markers.missing;
+        missing += publisher_uses(pub, i) ? pub->nodes[i]->markers.missing : 0;
     return missing;
 }
 
@@ -168,7 +175,7 @@ size_t publisher_refilling(const struct publisher *pub)
 {
     size_t refilling = 0;
     for (size_t i = 0; i < pub->node_count; i++)
-        refilling += pub->nodes[i].markers.refilling;
+        refilling += publisher_uses(pub, i) ? pub->nodes[i]->markers.refilling : 0;
     return refilling;
 }
 
@@ -179,16 +186,17 @@ void publisher_create_markers(struct publisher *pub, enum redis_fn_create create
     pub->asked = 0;
     pub->answered_well = true;
     for (size_t i = 0; i < pub->node_count; i++)
-        pub->asked += pub->nodes[i].markers.missing > 0;
+        pub->asked += publisher_uses(pub, i) && pub->nodes[i]->markers.missing > 0;
     for (size_t i = 0; i < pub->node_count; i++)
-        if (pub->nodes[i].markers.missing > 0)
-            markers_create(&pub->nodes[i].markers, create, fields, count);
+        if (publisher_uses(pub, i) && pub->nodes[i]->markers.missing > 0)
+            markers_create(&pub->nodes[i]->markers, create, fields, count);
 }
 
 void publisher_open(struct publisher *pub)
 {
     for (size_t i = 0; i < pub->node_count; i++)
-        node_open(&pub->nodes[i]);
+        if (publisher_uses(pub, i))
+            node_open(pub->nodes[i]);
 }
 
 bool publisher_mark(struct publisher *pub, unsigned first, unsigned count, const struct redis_fn_watermark *watermarks,
@@ -205,14 +213,80 @@ bool publisher_mark(struct publisher *pub, unsigned first, unsigned count, const
 void publisher_check(struct publisher *pub, unsigned count)
 {
     for (size_t i = 0; i < pub->node_count; i++)
-        if (pub->nodes[i].state == NODE_READY)
-            markers_check(&pub->nodes[i].markers, count);
+        if (publisher_uses(pub, i) && pub->nodes[i]->state == NODE_READY)
+            markers_check(&pub->nodes[i]->markers, count);
 }
 
 void publisher_second(struct publisher *pub)
 {
+    if (!publisher_is_ready(pub))
+        redis_topology_doubt(&pub->topology);
     for (size_t i = 0; i < pub->node_count; i++)
-        node_second(&pub->nodes[i]);
+        if (publisher_uses(pub, i))
+            node_second(pub->nodes[i]);
+}
+
+/* ---- nodes and buckets ---- */
+
+static void count_buckets(struct publisher *pub)
+{
+    unsigned buckets[REDIS_NODES_MAX] = {0};
+    for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++)
+        buckets[pub->home[bucket]]++;
+    for (size_t i = 0; i < pub->node_count; i++)
+        pub->nodes[i]->buckets = buckets[i];
+    for (unsigned bucket = TARGET_BUCKETS; bucket-- > 0;)
+        publisher_node(pub, bucket)->pipe.beat_bucket = bucket;
+}
+
+static bool loses_some(const struct publisher *pub, size_t place)
+{
+    for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++)
+        if (pub->home[bucket] == place && pub->topology.home[bucket] != place)
+            return true;
+    return false;
+}
+
+static void take_over(void *arg, const struct pipe_call *call)
+{
+    struct publisher *pub = arg;
+    pipe_push(&publisher_node(pub, call->bucket)->pipe, call);
+}
+
+/* The node's pipe is still. Epochs go with the buckets, as the markers in Redis do. */
+static void hand_over(struct publisher *pub, size_t place)
+{
+    struct node *from = pub->nodes[place];
+    for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++) {
+        if (pub->home[bucket] != place)
+            continue;
+        pub->home[bucket] = pub->topology.home[bucket];
+        publisher_node(pub, bucket)->markers.epochs[bucket] = from->markers.epochs[bucket];
+    }
+    pipe_give_away(&from->pipe, pub->home, (uint16_t)place, take_over, pub);
+}
+
+/* Moves what can be moved now; the rest when its pipe is still (on_still), or when the markers were read: a reading
+ * goes by the homes that it found. */
+static void rehome(struct publisher *pub)
+{
+    bool moved = false;
+    if (pub->asked > 0)
+        return;
+    for (size_t i = 0; i < pub->node_count; i++) {
+        bool leaves = loses_some(pub, i);
+        if (leaves && pipe_is_still(&pub->nodes[i]->pipe)) {
+            hand_over(pub, i);
+            moved = true;
+            leaves = false;
+        }
+        pipe_calm(&pub->nodes[i]->pipe, leaves);
+    }
+    if (!moved)
+        return;
+    count_buckets(pub);
+    if (publisher_is_ready(pub))
+        pub->ops->on_ready(pub);
 }
 
 static void on_ready(struct node *n)
@@ -240,15 +314,19 @@ static bool is_last_answer(struct publisher *pub, bool *ok)
 static void on_markers_read(struct node *n, bool ok)
 {
     struct publisher *pub = n->owner;
-    if (is_last_answer(pub, &ok))
-        pub->ops->on_markers_read(pub, ok);
+    if (!is_last_answer(pub, &ok))
+        return;
+    pub->ops->on_markers_read(pub, ok);
+    rehome(pub);
 }
 
 static void on_markers_created(struct node *n, bool ok)
 {
     struct publisher *pub = n->owner;
-    if (is_last_answer(pub, &ok))
-        pub->ops->on_markers_created(pub, ok);
+    if (!is_last_answer(pub, &ok))
+        return;
+    pub->ops->on_markers_created(pub, ok);
+    rehome(pub);
 }
 
 static void on_data_lost(struct node *n)
@@ -267,6 +345,7 @@ static void on_down(struct node *n)
 {
     struct publisher *pub = n->owner;
     pub->ops->on_down(pub);
+    redis_topology_doubt(&pub->topology);
 }
 
 static void on_confirmed(struct node *n, const struct pipe_call *call, bool duplicate, uint64_t latency_us)
@@ -285,6 +364,13 @@ static void on_refused(struct node *n, enum redis_fn_result why)
 {
     struct publisher *pub = n->owner;
     counter_add(&pub->metrics->append_errors[why], 1);
+    if (why == REDIS_FN_MOVED || why == REDIS_FN_RETRY)
+        redis_topology_refused(&pub->topology, slice_of(n->pipe.refusal));
+}
+
+static void on_still(struct node *n)
+{
+    rehome(n->owner);
 }
 
 static const struct node_ops node_ops = {.on_ready = on_ready,
@@ -295,20 +381,48 @@ static const struct node_ops node_ops = {.on_ready = on_ready,
                                          .on_flowing = on_flowing,
                                          .on_down = on_down,
                                          .on_confirmed = on_confirmed,
-                                         .on_refused = on_refused};
+                                         .on_refused = on_refused,
+                                         .on_still = on_still};
 
-void publisher_init(struct publisher *pub, struct loop *l, const struct endpoint *redis,
+static struct node *node_new(struct publisher *pub)
+{
+    struct node *n = xcalloc(1, sizeof(*n));
+    node_init(n, pub->loop, pub->home, (uint16_t)pub->node_count, &node_ops, pub);
+    return n;
+}
+
+static void on_topology(struct redis_topology *t)
+{
+    struct publisher *pub = t->owner;
+    while (pub->node_count < t->count) {
+        pub->nodes[pub->node_count] = node_new(pub);
+        pub->node_count++;
+    }
+    rehome(pub);
+    for (size_t i = 0; i < pub->node_count; i++) {
+        if (pub->versions[i] == t->places[i].version)
+            continue;
+        pub->versions[i] = t->places[i].version;
+        node_redirect(pub->nodes[i], redis_topology_endpoint(t, i));
+    }
+}
+
+void publisher_init(struct publisher *pub, struct loop *l, const struct redis_site *redis,
                     const struct router_config *conf, struct router_metrics *metrics, const struct publisher_ops *ops,
                     void *owner)
 {
-    *pub = (struct publisher){.ops = ops, .owner = owner, .conf = conf, .metrics = metrics, .node_count = 1};
-    for (size_t i = 0; i < pub->node_count; i++)
-        node_init(&pub->nodes[i], l, redis, pub->home, (uint16_t)i, &node_ops, pub);
+    *pub = (struct publisher){.ops = ops, .owner = owner, .conf = conf, .metrics = metrics, .loop = l};
+    redis_topology_init(&pub->topology, l, redis, pub, on_topology);
+    on_topology(&pub->topology);
+    count_buckets(pub);
 }
 
 void publisher_release(struct publisher *pub)
 {
-    for (size_t i = 0; i < pub->node_count; i++)
-        node_release(&pub->nodes[i]);
+    redis_topology_release(&pub->topology);
+    for (size_t i = 0; i < pub->node_count; i++) {
+        node_release(pub->nodes[i]);
+        free(pub->nodes[i]);
+    }
     buf_release(&pub->scratch);
 }

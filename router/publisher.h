@@ -1,13 +1,14 @@
-/* Where events go: the nodes of Redis, and which of them has which bucket. */
+/* Where events go: the nodes of Redis, and which of them has which bucket. A bucket that goes to another node takes
+ * with it the calls that wait for it, once those under way at the old node are answered: order is kept, nothing is sent
+ * twice. */
 #ifndef TIDEGATE_ROUTER_PUBLISHER_H
 #define TIDEGATE_ROUTER_PUBLISHER_H
 
+#include "common/redis_topology.h"
 #include "router/config.h"
 #include "router/event.h"
 #include "router/metrics.h"
 #include "router/node.h"
-
-#define PUBLISHER_NODES_MAX 1
 
 struct publisher;
 
@@ -30,19 +31,28 @@ struct publisher {
     void *owner;
     const struct router_config *conf;
     struct router_metrics *metrics;
-    struct node nodes[PUBLISHER_NODES_MAX];
+    struct loop *loop;
+    struct redis_topology topology;
+    struct node *nodes[REDIS_NODES_MAX]; /* by place */
+    uint64_t versions[REDIS_NODES_MAX];  /* of the places' servers that the nodes are at */
     size_t node_count;
-    uint16_t home[TARGET_BUCKETS]; /* the number of the node that has a bucket */
+    uint16_t home[TARGET_BUCKETS]; /* the place to which a bucket's calls are sent */
     size_t asked;                  /* nodes that have not answered a question about markers yet */
     bool answered_well;
     struct buf scratch;
 };
 
-void publisher_init(struct publisher *pub, struct loop *l, const struct endpoint *redis,
+/* *Borrows* all for its life. */
+void publisher_init(struct publisher *pub, struct loop *l, const struct redis_site *redis,
                     const struct router_config *conf, struct router_metrics *metrics, const struct publisher_ops *ops,
                     void *owner);
 void publisher_release(struct publisher *pub);
 
+/* The i-th node has a bucket; those that have none are idle, and nothing depends on them. */
+static inline bool publisher_uses(const struct publisher *pub, size_t i)
+{
+    return pub->nodes[i]->buckets > 0;
+}
 struct node *publisher_node(struct publisher *pub, unsigned bucket);
 /* How many appends may be queued now. */
 size_t publisher_room(const struct publisher *pub);

@@ -1,5 +1,5 @@
 /* Any bytes as a query string, as an escaped text, and as the URL of a Redis. */
-#include "common/endpoint.h"
+#include "common/redis_url.h"
 
 #include <stdlib.h>
 
@@ -36,17 +36,21 @@ static void check_query(struct slice query)
 
 static void check_redis(struct slice url)
 {
-    struct endpoint e;
+    struct redis_url u;
     const char *why = NULL;
-    if (endpoint_parse_redis(url, &e, &why) != 0) {
+    if (redis_url_parse(url, &u, &why) != 0) {
         if (why == NULL)
             BUG("refused without a reason");
         return;
     }
-    if (e.host == NULL || e.host[0] == '\0' || e.port == 0)
-        BUG("an endpoint that is nowhere");
-    free(endpoint_label(&e));
-    endpoint_release(&e);
+    if (u.count == 0 || u.count > REDIS_NODES_MAX || (u.master == NULL) != (u.kind != REDIS_SENTINEL))
+        BUG("a URL without what its kind needs");
+    for (size_t i = 0; i < u.count; i++) {
+        if (u.hosts[i].host == NULL || u.hosts[i].host[0] == '\0' || u.hosts[i].port == 0)
+            BUG("an endpoint that is nowhere");
+        free(endpoint_label(&u.hosts[i]));
+    }
+    redis_url_release(&u);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
