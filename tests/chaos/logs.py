@@ -1,5 +1,5 @@
 """Reads the logs in Redis when a scenario is over: whatever happened, each must hold an unbroken run of its sequence, once and
-in order, up to the last event. (Where it begins is a matter of retention.)"""
+in order. What Redis lost stands in the refilled logs; both together reach from the first event that is kept to the last."""
 
 import re
 
@@ -22,33 +22,40 @@ def numbers(client, key):
         start = b"(" + entries[-1][0]
 
 
-def check(redis, produced, verdict):
-    """Adds what is wrong to the verdict, as faults in its words. `redis` is any of lib.redis and lib.topologies; `produced`
-    says for each sequence how many events there are."""
-    seen = set()
+def read(redis, kind):
+    """All logs of a kind, l or h for the refilled ones: {name: its (sequence, number) pairs}."""
+    found = {}
     for port in redis.masters():
         client = RedisClient(port, timeout=60)
-        for key in client("KEYS", "tg:{*}:l:*"):
-            seen.add(check_log(key.decode(), list(numbers(client, key)), produced, verdict))
+        for key in client("KEYS", f"tg:{{*}}:{kind}:*"):
+            found[key.decode()] = list(numbers(client, key))
         client.close()
-    for sequence in sorted(set(produced) - seen):
-        verdict.fault("unlogged", f"there is no log of sequence {sequence}")
+    return found
 
 
-def check_log(name, entries, produced, verdict):
-    """One log; returns its sequence."""
-    sequence = entries[0][0] if entries else None
-    own = [number for of, number in entries if of == sequence]
-    expected = list(range(own[0], produced.get(sequence, 0))) if own else []
-    if len(own) != len(entries):
+def check(redis, produced, verdict, kept):
+    """Adds what is wrong to the verdict, as faults in its words. `redis` is any of lib.redis and lib.topologies; `produced`
+    says for each sequence how many events there are, of which the last `kept` must be there."""
+    has = {sequence: set() for sequence in produced}
+    for kind in ("h", "l"):
+        for name, entries in read(redis, kind).items():
+            check_log(name, entries, verdict)
+            for sequence, number in entries:
+                has.setdefault(sequence, set()).add(number)
+    for sequence, count in produced.items():
+        missing = sorted(set(range(max(0, count - kept), count)) - has[sequence])
+        if missing:
+            verdict.fault("unlogged", f"{len(missing)} of {count} events of sequence {sequence} are in no log, from "
+                          f"{missing[0]} to {missing[-1]}", len(missing))
+
+
+def check_log(name, entries, verdict):
+    """One log by itself: events of one sequence, one after the other."""
+    numbers_of = [number for sequence, number in entries if sequence == entries[0][0]]
+    if len(numbers_of) != len(entries):
         verdict.fault("mislogged", f"{name} holds events of several sequences")
-    repeats = len(own) - len(set(own))
-    if repeats:
-        verdict.fault("mislogged", f"{name} holds {repeats} events twice", repeats)
-    missing = sorted(set(expected) - set(own))
-    if missing:
-        verdict.fault("unlogged", f"{name} lacks {len(missing)} of {len(expected)} events, the first is {missing[0]}",
-                      len(missing))
-    if not repeats and not missing and own != expected:
-        verdict.fault("mislogged", f"{name} is out of order")
-    return sequence
+    for before, number in zip(numbers_of, numbers_of[1:]):
+        if number > before + 1:
+            verdict.fault("unlogged", f"in {name} event {before} is followed by {number}", number - before - 1)
+        elif number <= before:
+            verdict.fault("mislogged", f"in {name} event {before} is followed by {number}")

@@ -38,11 +38,18 @@ def find(name):
     return next(row for row in TABLE if row.name == name)
 
 
-@scenario(30, 5, load={"churn": 0})
+@scenario(30, 3)
 def quiet(world):
-    """nothing breaks"""
+    """nothing breaks; devices come and go"""
     for _ in world.rounds(1):
         pass
+
+
+@scenario(200, 20)
+def kill_gateways(world):
+    """SIGKILL of a random gateway"""
+    for _ in world.rounds(0.5):
+        world.kill(world.random.choice(world.cluster.gateways))
 
 
 @scenario(100, 10, records=1_000_000, load={"rate": 1500}, cluster={"routers": 3})
@@ -52,8 +59,23 @@ def kill_routers(world):
         world.kill(world.random.choice(world.cluster.routers))
 
 
-@scenario(200, 20)
-def kill_gateways(world):
-    """SIGKILL of a random gateway"""
-    for _ in world.rounds(0.7):
-        world.kill(world.random.choice(world.cluster.gateways))
+@scenario(10, 1, balanced=True)
+def roll_gateways(world):
+    """all gateways restarted one by one, behind a balancer"""
+    for _ in world.rounds(1):
+        for gateway in world.cluster.gateways:
+            world.restart(gateway)
+            world.moment(1)
+
+
+@scenario(10, 1)
+def stop_processes(world):
+    """SIGSTOP of a gateway, a router, Redis and Kafka, 10 s each"""
+    cluster = world.cluster
+    for _ in world.rounds(1):
+        for proc in (world.random.choice(cluster.gateways).proc, world.random.choice(cluster.routers).proc,
+                     cluster.redis.proc, cluster.kafka.nodes[0]):
+            with world.stopped(proc):
+                world.pause(10)
+                world.progress(f"{proc.name} stopped")
+            world.calm()

@@ -11,14 +11,17 @@ from chaos.faultproxy import FaultProxy
 from chaos.load import Devices, Events, routes
 from lib import metrics
 from lib.cluster import SECRET, Cluster
+from lib.proc import wait_until
 
 GATEWAY = {"LOG_LEVEL": "info", "WORKERS": "2", "HEARTBEAT_INTERVAL": "2s", "RATE_LIMIT_MAX_MESSAGES": "0",
            "MAX_CONNECTIONS_PER_USER": "0", "DRAIN_SECONDS": "1s"}
-ROUTER = {"LOG_LEVEL": "info"}
+KEPT = 5000  # events of a log: more than a short scenario gives to one user
+ROUTER = {"LOG_LEVEL": "info", "USER_HISTORY_LENGTH": str(KEPT), "GLOBAL_HISTORY_LENGTH": str(KEPT)}
+LOAD = {"users": 100, "devices": 300, "rate": 1200, "resume": "lap", "churn": 1}
 SAY_EVERY = 5
 
-# What gateways and routers count and the table wants: column, metric.
-COUNTED = {"gaps": "tidegate_gateway_gaps_total", "repaired": "tidegate_gateway_gap_events_total"}
+# What gateways count and the table wants: column, metric.
+COUNTED = {"gaps": "tidegate_gateway_gaps_total", "repaired": "tidegate_gateway_repaired_total"}
 
 
 class World:
@@ -30,25 +33,28 @@ class World:
         self.count = row.short if settings.short else row.count
         self.random = random.Random(f"{settings.seed}/{row.name}")
         self.counted = collections.Counter()
-        self.notes = collections.Counter()
         self.started = self.said = time.monotonic()
-        load = {"users": 100, "devices": 300, "rate": 1200, "resume": "lap", "churn": 1, **row.load}
-        self.load = load
+        self.load = {**LOAD, **row.load}
         self.ends = contextlib.ExitStack()
-        self.proxy = None
-        redis = (lambda folder: row.redis(self, folder)) if row.redis else None
-        self.cluster = Cluster(
-            settings.folder, settings.build, kafka, **{"gateways": 3, "routers": 2, "redis": redis, **row.cluster,
-                                     "gateway": {**GATEWAY, **row.cluster.get("gateway", {})},
-                                     "router": {**ROUTER, **row.cluster.get("router", {})}})
-        file = self.cluster.folder / "routes.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(routes(self.cluster.topic))
-        for router in self.cluster.routers:
-            router.env["ROUTES"] = str(file)
-        self.events = self.devices = None
+        self.proxy = self.events = self.devices = None
+        self.cluster = self._make_cluster(kafka)
         if row.prepare:
             row.prepare(self)
+
+    def _make_cluster(self, kafka):
+        row, settings = self.row, self.settings
+        options = {"gateways": 3, "routers": 2, **row.cluster}
+        options["gateway"] = {**GATEWAY, **options.get("gateway", {})}
+        options["router"] = {**ROUTER, **options.get("router", {})}
+        if row.redis:
+            options["redis"] = lambda folder: row.redis(self, folder)
+        cluster = Cluster(settings.folder, settings.build, kafka, **options)
+        file = cluster.folder / "routes.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(routes(cluster.topic))
+        for router in cluster.routers:
+            router.env["ROUTES"] = str(file)
+        return cluster
 
     # ---- its course ----
 
@@ -66,6 +72,7 @@ class World:
         least = self.row.records * self.count // self.row.count
         while self.events.total < least:
             self.pause(0.2)
+            self.progress("more records")
         self.events.stop()
         self.devices.finish(self.settings.patience)
         for program in self.cluster.programs:
@@ -73,11 +80,13 @@ class World:
         if self.proxy:
             self.counted["dropped"] = sum(route.stats()["dropped"] for route in self.proxy.routes)
         verdict = ledger.check(ledger.read(self.devices.path), self.load["users"], self.load["devices"], self.events.counts)
-        logs.check(self.cluster.redis, self.events.counts, verdict)
+        logs.check(self.cluster.redis, self.events.counts, verdict, KEPT)
         return verdict
 
     def close(self):
         """Ends all; returns what was wrong with the processes, as sentences."""
+        if self.events:
+            self.events.abandon()
         if self.devices:
             self.devices.proc.stop()
         faults = self.cluster.stop()
@@ -104,13 +113,17 @@ class World:
     def pause(self, seconds):
         time.sleep(seconds)
 
+    def moment(self, longest):
+        """A pause that the seed decides."""
+        self.pause(self.random.random() * longest)
+
     def progress(self, what):
         if time.monotonic() - self.said < SAY_EVERY:
             return
         self.said = time.monotonic()
         now = self.devices.progress()
         print(f"      {self.said - self.started:6.0f} s  {what}: {self.events.total} produced, {now.get('events')} delivered, "
-                 f"{now.get('welcomed')} of {self.load['devices']} devices connected", flush=True)
+              f"{now.get('welcomed')} of {self.load['devices']} devices connected", flush=True)
 
     def kill(self, program):
         """SIGKILL, and a new process at once. Returns when that is ready."""
@@ -118,6 +131,19 @@ class World:
         program.kill()
         program.start(wait=False)
         program.wait_ready(60)
+
+    def restart(self, program):
+        """SIGTERM, and a new process when the old one has ended."""
+        self.count_of(program)
+        program.stop()
+        program.start(wait=False)
+        program.wait_ready(60)
+
+    def calm(self, seconds=60):
+        """Waits until all programs are ready again."""
+        def all_ready():
+            return all(program.ready() for program in self.cluster.programs)
+        wait_until(all_ready, seconds, "all programs are ready again", every=0.2)
 
     @contextlib.contextmanager
     def stopped(self, proc):

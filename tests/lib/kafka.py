@@ -68,11 +68,11 @@ class Kcat:
 
 
 class Producer:
-    """A kcat that stays open: one record per send(), on its way at once."""
+    """A kcat that stays open, also while brokers are away: one record per send(), on its way at once."""
 
     def __init__(self, brokers, topic, partition=-1, options=("linger.ms=0",)):
         self.child = subprocess.Popen(
-            ["kcat", "-b", brokers, "-P", "-t", topic, "-p", str(partition), "-K", SEPARATOR, "-u", "-X", "acks=all",
+            ["kcat", "-b", brokers, "-P", "-t", topic, "-p", str(partition), "-K", SEPARATOR, "-u", "-E", "-X", "acks=all",
              "-X", "enable.idempotence=true", *[word for option in options for word in ("-X", option)]],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
