@@ -18,7 +18,7 @@ import tempfile
 import time
 import traceback
 
-from chaos import losses, network, troubles  # noqa: F401  they add their rows to the table
+from chaos import losses, masters, network, troubles  # noqa: F401  they add their rows to the table
 from chaos.faultproxy import second_listener
 from chaos.ledger import FAULTS
 from chaos.scenarios import TABLE
