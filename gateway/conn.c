@@ -10,6 +10,8 @@
 
 #define JOIN_DEADLINE_MS 5000
 #define RETRY_SPREAD_MS  2000
+/* Beyond REFILL_WAIT: for a Redis that is away, and until it is its turn. */
+#define RESUME_DEADLINE_MS 30000
 
 void conn_home_release(struct conn_home *home)
 {
@@ -51,6 +53,13 @@ void conn_mark_dirty(struct conn *c)
     loop_again(c->home->ctx->loop);
 }
 
+struct conn_more *conn_more(struct conn *c)
+{
+    if (c->more == NULL)
+        c->more = xcalloc(1, sizeof(*c->more));
+    return c->more;
+}
+
 struct conn *conn_new(struct conn_home *home, const struct dialect *d, const struct conn_identity *who,
                       struct transport *transport)
 {
@@ -62,6 +71,12 @@ struct conn *conn_new(struct conn_home *home, const struct dialect *d, const str
                        .expires_s = who->expires_s,
                        .ip = who->ip,
                        .state = CONN_JOINING};
+    if (who->resumes || who->device.n > 0) {
+        conn_more(c)->resumes = who->resumes;
+        c->more->last_id = who->last_id;
+    }
+    if (who->device.n > 0)
+        c->more->device = device_new(home->cursors, c, who->device);
     transport->conn = c;
     roster_place_init(&c->place);
     if (who->user_json.n > 0)
@@ -94,6 +109,11 @@ void conn_join_user(struct conn *c, struct slice user)
         conn_ready(c);
 }
 
+static uint64_t resume_deadline(const struct conn *c)
+{
+    return c->home->ctx->cfg->refill_wait + RESUME_DEADLINE_MS;
+}
+
 void conn_ready(struct conn *c)
 {
     if (c->state != CONN_JOINING)
@@ -103,11 +123,23 @@ void conn_ready(struct conn *c)
         conn_close(c, CLOSE_USER_LIMIT);
     if (room != HUB_ROOM)
         return;
+    if (c->more == NULL || c->members == NULL) {
+        conn_welcome(c, NULL);
+        return;
+    }
+    c->state = CONN_RESUMING;
+    roster_move(&c->home->roster->resuming, &c->place, c->home->ctx->loop->now_ms + resume_deadline(c));
+    c->home->rescuer.on_ready(c->home->rescuer.arg, c);
+}
+
+void conn_welcome(struct conn *c, const struct recovery *recovery)
+{
+    struct welcome w = {.user_json = slice_of(c->user_json), .recovery = recovery};
     c->state = CONN_OPEN;
     beat_later(c);
     watch_later(c);
     if (c->dialect->hello != NULL)
-        conn_send_owned(c, c->dialect->hello(&(struct welcome){.user_json = slice_of(c->user_json)}));
+        conn_send_owned(c, c->dialect->hello(&w));
     free(c->user_json);
     c->user_json = NULL;
     c->transport->ops->start(c->transport); /* not before: what the client said first is answered behind the hello */
@@ -122,11 +154,11 @@ void conn_ready_all(struct target *t)
     }
 }
 
-bool conn_send(struct conn *c, struct frame *f)
+static bool queue(struct conn *c, struct frame *f, size_t limit)
 {
     if (c->state > CONN_OPEN)
         return false;
-    if (outbox_push(&c->outbox, f, MAX(c->home->ctx->cfg->outbox_bytes, c->dialect->outbox_min)) == OUTBOX_FULL) {
+    if (outbox_push(&c->outbox, f, limit) == OUTBOX_FULL) {
         counter_add(&c->home->ctx->metrics->send_failures, 1);
         outbox_drop_waiting(&c->outbox);
         conn_close(c, CLOSE_SLOW);
@@ -134,6 +166,16 @@ bool conn_send(struct conn *c, struct frame *f)
     }
     conn_mark_dirty(c);
     return true;
+}
+
+bool conn_send(struct conn *c, struct frame *f)
+{
+    return queue(c, f, MAX(c->home->ctx->cfg->outbox_bytes, c->dialect->outbox_min));
+}
+
+bool conn_send_missed(struct conn *c, struct frame *f)
+{
+    return queue(c, f, SIZE_MAX);
 }
 
 void conn_send_owned(struct conn *c, struct frame *f)
@@ -144,10 +186,21 @@ void conn_send_owned(struct conn *c, struct frame *f)
     frame_unref(f);
 }
 
+static void leave_more(struct conn *c)
+{
+    if (c->more != NULL && c->more->replay != NULL)
+        c->home->rescuer.on_left(c->home->rescuer.arg, c);
+    if (c->more == NULL || c->more->device == NULL)
+        return;
+    device_depart(c->more->device);
+    c->more->device = NULL;
+}
+
 static void leave(struct conn *c, enum close_reason why)
 {
     c->reason = (uint8_t)why;
     roster_unwatch(&c->place);
+    leave_more(c);
     hub_leave_all(c->home->hub, &c->members);
     limit_leave(c->home->ctx->addresses, c->ip);
     limit_seat_give(c->home->ctx->seats);
@@ -224,6 +277,9 @@ void conn_free(struct conn *c)
     outbox_release(&c->outbox);
     c->transport->ops->free(c->transport);
     free(c->user_json);
+    if (c->more != NULL)
+        free(c->more->recent);
+    free(c->more);
     free(c);
 }
 
@@ -238,6 +294,43 @@ static void refuse(struct conn *c, const char *code, const char *detail)
     counter_add(&c->home->ctx->metrics->errors_sent, 1);
     struct reply r = {.kind = REPLY_ERROR, .code = code, .detail = detail};
     conn_send_owned(c, c->dialect->encode_reply(&r));
+}
+
+static void on_ack(struct conn *c, uint64_t position)
+{
+    if (c->more == NULL || c->more->device == NULL)
+        refuse(c, "no_device", "Only a client that named a device_id acknowledges");
+    else if (device_on_ack(c->more->device, position) == DEVICE_ACK_AHEAD)
+        refuse(c, "ack_ahead", "That position was not reached on this connection");
+}
+
+static void on_resume(struct conn *c, uint64_t position)
+{
+    if (conn_is_behind(c))
+        refuse(c, "already_resuming", "What was missed is being sent already");
+    else if (c->members != NULL)
+        c->home->rescuer.on_resume(c->home->rescuer.arg, c, position);
+}
+
+static bool is_in(const struct conn *c, struct slice target)
+{
+    for (const struct member *m = c->members; m != NULL; m = m->next_of_conn)
+        if (slice_eq(hub_name(m->target), target))
+            return true;
+    return false;
+}
+
+bool conn_repeats(struct conn *c, const struct envelope *e)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < e->target_count; i++)
+        count += is_in(c, e->targets[i]);
+    if (count < 2)
+        return false;
+    struct conn_more *more = conn_more(c);
+    if (more->recent == NULL)
+        more->recent = xcalloc(1, sizeof(*more->recent));
+    return recent_knows(more->recent, e->key);
 }
 
 static bool within_rate(struct conn *c)
@@ -271,6 +364,12 @@ void conn_on_message(struct conn *c, struct slice bytes, bool binary)
         break;
     case MESSAGE_PONG:
         break;
+    case MESSAGE_ACK:
+        on_ack(c, m.id);
+        break;
+    case MESSAGE_RESUME:
+        on_resume(c, m.id);
+        break;
     case MESSAGE_MALFORMED:
         refuse(c, "malformed_message", m.detail);
         break;
@@ -283,6 +382,32 @@ void conn_on_message(struct conn *c, struct slice bytes, bool binary)
 void conn_on_alive(struct conn *c)
 {
     c->heard_ms = (uint32_t)c->home->ctx->loop->now_ms;
+}
+
+void conn_on_pong(struct conn *c, struct slice payload)
+{
+    conn_on_alive(c);
+    if (c->more != NULL && c->more->device != NULL)
+        device_on_pong(c->more->device, payload);
+}
+
+void conn_on_drained(struct conn *c)
+{
+    if (c->more != NULL && c->more->replay != NULL)
+        c->home->rescuer.on_drained(c->home->rescuer.arg, c);
+}
+
+void conn_ping(struct conn *c, struct slice payload)
+{
+    c->transport->ops->ping(c->transport, payload);
+}
+
+/* One that is awaited already is asked for again: a peer need only answer the last ping. */
+static void ping_idle(struct conn *c)
+{
+    char text[DEVICE_PING_SIZE];
+    bool named = c->more != NULL && c->more->device != NULL;
+    conn_ping(c, named ? device_ping(c->more->device, text) : SLICE(""));
 }
 
 void conn_beat(struct conn *c)
@@ -303,5 +428,5 @@ void conn_watch(struct conn *c)
     }
     watch_later(c);
     if (cfg->idle_ping != 0 && silent >= cfg->idle_ping)
-        c->transport->ops->ping(c->transport);
+        ping_idle(c);
 }

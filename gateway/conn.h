@@ -5,26 +5,57 @@
 #define TIDEGATE_GATEWAY_CONN_H
 
 #include "gateway/context.h"
+#include "gateway/cursor.h"
 #include "gateway/dialect.h"
 #include "gateway/hub.h"
 #include "gateway/outbox.h"
+#include "gateway/recent.h"
 #include "gateway/roster.h"
 #include "gateway/transport.h"
+
+struct conn;
+struct replay;
+
+/* Who brings a connection what it missed; set by the worker. */
+struct conn_rescuer {
+    void *arg;
+    /* All is subscribed, and it named a position or a device: conn_welcome follows, or conn_close. */
+    void (*on_ready)(void *arg, struct conn *c);
+    /* It asks for what came after this position, and is not being told already. */
+    void (*on_resume)(void *arg, struct conn *c, uint64_t position);
+    /* What it was told of that so far is written. */
+    void (*on_drained)(void *arg, struct conn *c);
+    /* It ends: c->more->replay is to be released. */
+    void (*on_left)(void *arg, struct conn *c);
+};
 
 /* What every connection of a worker uses. */
 struct conn_home {
     struct context *ctx;
     struct hub *hub;
     struct roster *roster;
+    struct cursors *cursors;
+    struct conn_rescuer rescuer;
     struct frame *heartbeats[DIALECT_ID_COUNT]; /* each dialect's own ping, once it was asked for */
 };
 void conn_home_release(struct conn_home *home);
 
 enum conn_state {
-    CONN_JOINING, /* its channels are being subscribed; nothing was said yet */
+    CONN_JOINING,  /* its channels are being subscribed; nothing was said yet */
+    CONN_RESUMING, /* what it missed is being looked up, to be said in the hello */
     CONN_OPEN,
     CONN_CLOSING, /* our goodbye is on its way, or the client's was answered */
     CONN_DEAD,    /* waits for the worker to free it */
+};
+
+/* What only some connections have; made when it is needed first. */
+struct conn_more {
+    struct device *device; /* owned; of a client that named one */
+    struct replay *replay; /* the rescuer's, while it is at work */
+    bool behind;           /* it is being told what it missed: later events with an id must wait */
+    struct recent *recent; /* owned; of a connection that is in several targets of one event */
+    bool resumes;          /* it named last_id when it connected */
+    uint64_t last_id;
 };
 
 struct conn {
@@ -33,6 +64,7 @@ struct conn {
     struct transport *transport; /* owned; NULL once dead */
     struct outbox outbox;
     struct member *members;    /* its targets, by hub.h */
+    struct conn_more *more;    /* owned; NULL for most */
     struct roster_place place; /* due: next heartbeat; joining, closing: the deadline */
     uint64_t expires_s;        /* the token's exp, seconds since 1970; 0: never */
     struct limit_entry *ip;    /* its place in the count of its address; NULL: not counted */
@@ -48,6 +80,9 @@ struct conn_identity {
     struct slice user;      /* its text */
     uint64_t expires_s;
     struct limit_entry *ip; /* taken */
+    bool resumes;           /* the client names last_id as where it stood */
+    uint64_t last_id;
+    struct slice device; /* the id that the client gives its device; empty: none */
 };
 
 /* *Takes* transport, which must be ready to write, and a seat (limit.h). Then call conn_join_user, or conn_ready for a
@@ -58,6 +93,8 @@ struct conn *conn_new(struct conn_home *home, const struct dialect *d, const str
 void conn_join_user(struct conn *c, struct slice user);
 /* All is subscribed: says hello, and only then listens to the client. A user with too many connections is refused. */
 void conn_ready(struct conn *c);
+/* The hello of one that named a position or a device, and then it is open. */
+void conn_welcome(struct conn *c, const struct recovery *recovery);
 /* A target has gone live: conn_ready for all its connections that are still joining and wait for no other target. */
 void conn_ready_all(struct target *t);
 /* Queues a frame (*keeps a ref*), to be written after this turn: true. False, and nothing queued, unless joining or
@@ -65,6 +102,24 @@ void conn_ready_all(struct target *t);
 bool conn_send(struct conn *c, struct frame *f);
 /* The same for a frame made for this one connection: *takes* it. NULL is ignored. */
 void conn_send_owned(struct conn *c, struct frame *f);
+/* conn_send for what it missed, whose sender keeps to bounds of his own: OUTBOX_BYTES does not count. */
+bool conn_send_missed(struct conn *c, struct frame *f);
+/* Whether an event for several targets has come by another of them already; else it is remembered. */
+bool conn_repeats(struct conn *c, const struct envelope *e);
+static inline bool conn_is_behind(const struct conn *c)
+{
+    return c->more != NULL && c->more->behind;
+}
+/* A message with this position was queued. */
+static inline void conn_sent(struct conn *c, uint64_t position)
+{
+    if (c->more != NULL && c->more->device != NULL)
+        device_sent(c->more->device, position);
+}
+/* Queues a protocol ping that carries this. */
+void conn_ping(struct conn *c, struct slice payload);
+/* c->more, made now if need be. */
+struct conn_more *conn_more(struct conn *c);
 /* Says goodbye with the reason's code and ends when the client answered or CLOSE_GRACE_MS are over. Idempotent. */
 void conn_close(struct conn *c, enum close_reason why);
 
@@ -76,6 +131,9 @@ static inline struct conn *conn_of(struct roster_place *p)
 /* From the transport. */
 void conn_on_message(struct conn *c, struct slice bytes, bool binary);
 void conn_on_alive(struct conn *c);
+void conn_on_pong(struct conn *c, struct slice payload);
+/* Nothing is left in the outbox. */
+void conn_on_drained(struct conn *c);
 /* The client said goodbye; its close frame's code, or 1005 without one. */
 void conn_on_goodbye(struct conn *c, uint16_t code);
 /* Something waits in the outbox: to be flushed after this turn. */

@@ -6,13 +6,35 @@
 
 #define MESSAGE_DEPTH 32
 
+static void append_id(struct buf *b, uint64_t id)
+{
+    char text[EVENT_ID_SIZE];
+    buf_byte(b, '"');
+    buf_append(b, event_id_format(id, text));
+    buf_byte(b, '"');
+}
+
+static void append_recovery(struct buf *b, const struct recovery *r)
+{
+    buf_append(b, r->recovered ? SLICE(",\"recovered\":true") : SLICE(",\"recovered\":false"));
+    buf_lit(b, ",\"replay\":");
+    buf_u64(b, r->messages);
+    buf_lit(b, ",\"oldest\":");
+    append_id(b, r->oldest);
+    buf_lit(b, ",\"position\":");
+    append_id(b, r->position);
+}
+
 static struct frame *hello(const struct welcome *w)
 {
     struct buf b = {0};
     frame_begin(&b);
     buf_lit(&b, "{\"type\":\"connected\",\"user_id\":");
     buf_append(&b, w->user_json);
-    buf_lit(&b, ",\"message\":\"WebSocket connection established\"}");
+    buf_lit(&b, ",\"message\":\"WebSocket connection established\"");
+    if (w->recovery != NULL)
+        append_recovery(&b, w->recovery);
+    buf_byte(&b, '}');
     return frame_finish(&b, WS_OP_TEXT);
 }
 
@@ -54,10 +76,8 @@ static struct frame *encode_event(const struct envelope *e, uint64_t position)
     json_write_string(&b, e->event);
     append_payload(&b, e);
     if (position != 0) {
-        char id[EVENT_ID_SIZE];
-        buf_lit(&b, ",\"id\":\"");
-        buf_append(&b, event_id_format(position, id));
-        buf_byte(&b, '"');
+        buf_lit(&b, ",\"id\":");
+        append_id(&b, position);
     }
     if (e->key.n > 0) {
         buf_lit(&b, ",\"key\":");
@@ -67,26 +87,67 @@ static struct frame *encode_event(const struct envelope *e, uint64_t position)
     return frame_finish(&b, WS_OP_TEXT);
 }
 
+enum member { TYPE, DATA, TIMESTAMP, ID, LAST_ID, MEMBER_COUNT };
+
+static void malformed(struct message *out, const char *detail)
+{
+    out->kind = MESSAGE_MALFORMED;
+    out->detail = detail;
+}
+
+static void read_ping(const struct json_value *v, struct message *out)
+{
+    *out = (struct message){.kind = MESSAGE_PING, .data = v[DATA].raw, .timestamp = v[TIMESTAMP].raw};
+}
+
+static void read_pong(const struct json_value *v, struct message *out)
+{
+    out->kind = MESSAGE_PONG;
+}
+
+/* Ids hold nothing that JSON would escape: another spelling is none of ours. */
+static void read_id(const struct json_value *v, enum message_kind kind, struct message *out)
+{
+    out->kind = kind;
+    if (v->kind != JSON_STRING || event_id_parse(slice_make(v->raw.p + 1, v->raw.n - 2), &out->id) != 0)
+        malformed(out, "The id is none of an event");
+}
+
+static void read_ack(const struct json_value *v, struct message *out)
+{
+    read_id(&v[ID], MESSAGE_ACK, out);
+}
+
+static void read_resume(const struct json_value *v, struct message *out)
+{
+    read_id(&v[LAST_ID], MESSAGE_RESUME, out);
+}
+
+static const struct {
+    struct slice type;
+    void (*read)(const struct json_value *v, struct message *out);
+} messages[] = {
+    {{"ping", 4}, read_ping}, {{"pong", 4}, read_pong}, {{"ack", 3}, read_ack}, {{"resume", 6}, read_resume}};
+
 static void decode(struct slice bytes, bool binary, struct message *out)
 {
-    enum { TYPE, DATA, TIMESTAMP, COUNT };
-    static const struct slice names[COUNT] = {{"type", 4}, {"data", 4}, {"timestamp", 9}};
-    struct json_value v[COUNT];
+    static const struct slice names[MEMBER_COUNT] = {
+        {"type", 4}, {"data", 4}, {"timestamp", 9}, {"id", 2}, {"last_id", 7}};
+    struct json_value v[MEMBER_COUNT];
     struct json_error err;
-    *out = (struct message){.kind = MESSAGE_MALFORMED, .binary = binary};
+    *out = (struct message){.kind = MESSAGE_UNKNOWN, .binary = binary, .detail = "No such message type"};
     if (binary) {
-        out->detail = "Messages are JSON text";
-    } else if (json_members(bytes, MESSAGE_DEPTH, names, COUNT, v, &err) != 0) {
-        out->detail = "The message is not a JSON object";
+        malformed(out, "Messages are JSON text");
+    } else if (json_members(bytes, MESSAGE_DEPTH, names, MEMBER_COUNT, v, &err) != 0) {
+        malformed(out, "The message is not a JSON object");
     } else if (v[TYPE].kind != JSON_STRING) {
-        out->detail = "The message has no type";
-    } else if (json_string_is(v[TYPE].raw, SLICE("ping"))) {
-        *out = (struct message){.kind = MESSAGE_PING, .data = v[DATA].raw, .timestamp = v[TIMESTAMP].raw};
-    } else if (json_string_is(v[TYPE].raw, SLICE("pong"))) {
-        out->kind = MESSAGE_PONG;
+        malformed(out, "The message has no type");
     } else {
-        out->kind = MESSAGE_UNKNOWN;
-        out->detail = "No such message type";
+        for (size_t i = 0; i < ARRAY_LEN(messages) && out->kind == MESSAGE_UNKNOWN; i++)
+            if (json_string_is(v[TYPE].raw, messages[i].type)) {
+                out->detail = NULL;
+                messages[i].read(v, out);
+            }
     }
 }
 
@@ -126,6 +187,11 @@ static struct frame *encode_reply(const struct reply *r)
         break;
     case REPLY_PING:
         buf_lit(&b, "{\"type\":\"ping\",\"timestamp\":null}");
+        break;
+    case REPLY_RESUMED:
+        buf_lit(&b, "{\"type\":\"resumed\"");
+        append_recovery(&b, r->recovery);
+        buf_byte(&b, '}');
         break;
     case REPLY_ECHO:
         buf_release(&b);

@@ -18,7 +18,7 @@ static size_t queue_to_members(struct target *t, const struct envelope *e, uint6
         const struct member *m = CONTAINER_OF(it, struct member, of_target);
         struct conn *c = m->conn;
         const struct dialect *d = c->dialect;
-        if (c->state != CONN_OPEN || (e->id != 0 && e->id <= m->from))
+        if (c->state != CONN_OPEN || (e->id != 0 && (e->id <= m->from || conn_is_behind(c))))
             continue;
         if (!encoded[d->id]) {
             frames[d->id] = d->encode_event(e, position);
@@ -26,9 +26,13 @@ static size_t queue_to_members(struct target *t, const struct envelope *e, uint6
         }
         if (frames[d->id] == NULL)
             continue;
+        if (e->target_count > 1 && conn_repeats(c, e))
+            continue;
         count += conn_send(c, frames[d->id]);
         if (FAULT(deliver_twice))
             count += conn_send(c, frames[d->id]);
+        if (e->id != 0)
+            conn_sent(c, position);
     }
     for (size_t i = 0; i < DIALECT_ID_COUNT; i++)
         frame_unref(frames[i]);

@@ -4,7 +4,8 @@
 void roster_init(struct roster *r)
 {
     *r = (struct roster){0};
-    struct list *lists[] = {&r->joining, &r->beating, &r->watched, &r->expiring, &r->closing, &r->dead, &r->dirty};
+    struct list *lists[] = {&r->joining,  &r->resuming, &r->beating, &r->watched,
+                            &r->expiring, &r->closing,  &r->dead,    &r->dirty};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         list_init(lists[i]);
 }

@@ -7,6 +7,7 @@
 
 struct roster {
     struct list joining;  /* due: the end of our patience with the backend */
+    struct list resuming; /* due: the end of their patience with us */
     struct list beating;  /* open; due: the next heartbeat */
     struct list watched;  /* open, by watch_due: the next look whether the peer lives */
     struct list expiring; /* open, by watched too: their token ends before the next look */

@@ -13,8 +13,8 @@ struct transport_ops {
     void (*start)(struct transport *t);
     /* Writes what the connection's outbox holds, unless a write is under way. */
     void (*flush)(struct transport *t);
-    /* Asks the peer's protocol stack for a sign of life. */
-    void (*ping)(struct transport *t);
+    /* Asks the peer's protocol stack for a sign of life, behind all that waits; the answer repeats the payload. */
+    void (*ping)(struct transport *t, struct slice payload);
     /* Queues the goodbye behind what waits. code 0: none. */
     void (*close)(struct transport *t, uint16_t code, struct slice reason);
     /* Ends at once: the socket is closed, conn is not called any more. The memory goes with transport_free. */

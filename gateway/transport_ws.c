@@ -56,10 +56,12 @@ static void on_written(h2o_socket_t *sock, const char *err)
         return;
     }
     outbox_written(&ws->base.conn->outbox);
-    if (outbox_waiting(&ws->base.conn->outbox))
+    if (outbox_waiting(&ws->base.conn->outbox)) {
         conn_mark_dirty(ws->base.conn);
-    else
-        finish_if_done(ws);
+        return;
+    }
+    conn_on_drained(ws->base.conn);
+    finish_if_done(ws);
 }
 
 static void flush(struct transport *t)
@@ -102,7 +104,7 @@ static void on_result(struct transport_ws *ws, enum ws_result result, const stru
         conn_send_owned(c, frame_new(WS_OP_PONG, m->payload));
         break;
     case WS_PONG:
-        conn_on_alive(c);
+        conn_on_pong(c, m->payload);
         break;
     case WS_CLOSE:
         ws->goodbye_heard = true;
@@ -150,9 +152,9 @@ static void start(struct transport *t)
         on_readable(ws->sock, NULL);
 }
 
-static void ping(struct transport *t)
+static void ping(struct transport *t, struct slice payload)
 {
-    conn_send_owned(t->conn, frame_new(WS_OP_PING, SLICE("")));
+    conn_send_owned(t->conn, frame_new(WS_OP_PING, payload));
 }
 
 static void send_goodbye(struct transport *t, uint16_t code, struct slice reason)

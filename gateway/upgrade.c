@@ -2,6 +2,7 @@
  * process. What a browser must be able to see (it cannot see an HTTP status) is said by a close code after the 101. */
 #include "gateway/upgrade.h"
 #include "common/clock.h"
+#include "common/event_id.h"
 #include "common/log.h"
 #include "gateway/client_ip.h"
 #include "gateway/conn.h"
@@ -24,6 +25,10 @@ struct upgrade {
     bool refused;
     enum close_reason why;
     struct auth_verdict verdict;
+    bool resumes; /* the client names where it stood: last_id */
+    uint64_t last_id;
+    uint8_t device_n;
+    char device[DEVICE_ID_MAX];
 };
 
 static void upgrade_free(struct upgrade *u)
@@ -46,7 +51,10 @@ static void on_upgraded(void *data, h2o_socket_t *sock)
     struct conn_identity who = {.user_json = buf_slice(&u->verdict.claims.user_json),
                                 .user = buf_slice(&u->verdict.claims.user),
                                 .expires_s = u->verdict.claims.expires_s,
-                                .ip = u->ip};
+                                .ip = u->ip,
+                                .resumes = u->resumes,
+                                .last_id = u->last_id,
+                                .device = slice_make(u->device, u->device_n)};
     u->ip = NULL;
     u->seated = false;
     struct conn *c = conn_new(&u->worker->home, u->dialect, &who, t);
@@ -201,6 +209,26 @@ static bool authenticate(h2o_req_t *req, const struct handshake *hs, struct upgr
     return false;
 }
 
+/* ?last_id= and ?device_id=; false when one of them is none, which was answered. */
+static bool read_standing(h2o_req_t *req, struct upgrade *u)
+{
+    bool bad_id = false, bad_device = false;
+    struct slice id = http_query(req, "last_id", &bad_id), device = http_query(req, "device_id", &bad_device);
+    u->resumes = id.p != NULL;
+    if (bad_id || (u->resumes && event_id_parse(id, &u->last_id) != 0)) {
+        http_reply_error(req, 400, "bad_last_id", "last_id is no id of an event");
+        return false;
+    }
+    if (bad_device || (device.p != NULL && !device_id_valid(device))) {
+        http_reply_error(req, 400, "bad_device_id",
+                         "device_id must be 1 to 128 bytes of text without control characters");
+        return false;
+    }
+    u->device_n = (uint8_t)device.n;
+    memcpy(u->device, device.p != NULL ? device.p : "", device.n);
+    return true;
+}
+
 static struct upgrade *upgrade_new(struct worker *w, const struct dialect *d, uint64_t message_max)
 {
     struct upgrade *u = xcalloc(1, sizeof(*u));
@@ -220,7 +248,8 @@ void upgrade_on_ws(struct http_server *s, h2o_req_t *req)
     if (d == NULL)
         return;
     struct upgrade *u = upgrade_new(w, d, w->cfg->max_message_size);
-    if (!process_has_room(req, u) || !address_has_room(req, u) || !authenticate(req, &hs, u)) {
+    if (!read_standing(req, u) || !process_has_room(req, u) || !address_has_room(req, u) ||
+        !authenticate(req, &hs, u)) {
         upgrade_free(u);
         return;
     }

@@ -63,6 +63,8 @@ static void walk_due(struct worker *w)
     struct roster_place *p;
     while ((p = roster_first_due(&w->roster.joining, now)) != NULL)
         conn_close(conn_of(p), CLOSE_BACKEND);
+    while ((p = roster_first_due(&w->roster.resuming, now)) != NULL)
+        conn_close(conn_of(p), CLOSE_BACKEND);
     for (int n = 0; n < BEATS_PER_TICK && (p = roster_first_due(&w->roster.beating, now)) != NULL; n++)
         conn_beat(conn_of(p));
     for (int n = 0; n < BEATS_PER_TICK && (p = roster_first_to_watch(&w->roster, now)) != NULL; n++)
@@ -79,12 +81,15 @@ static void drain_some(struct worker *w)
     for (size_t n = (w->roster.connections + ticks - 1) / ticks; n > 0; n--) {
         struct roster_place *p = roster_first_due(&w->roster.beating, UINT64_MAX);
         if (p == NULL)
+            p = roster_first_due(&w->roster.resuming, UINT64_MAX);
+        if (p == NULL)
             p = roster_first_due(&w->roster.joining, UINT64_MAX);
         conn_close(conn_of(p), CLOSE_DRAIN);
     }
     if (w->roster.live > 0)
         return;
     if (!w->left) {
+        cursors_flush(&w->cursors);
         census_leave(&w->census); /* written after this turn; the next tick ends the loop */
         w->left = true;
     } else {
@@ -105,6 +110,7 @@ static void on_tick(struct timer *t)
     struct worker *w = CONTAINER_OF(t, struct worker, tick);
     timer_start(&w->loop, t, TICK_MS);
     walk_due(w);
+    replays_tick(&w->replays);
     close_expired(w);
     if (w->draining)
         drain_some(w);
@@ -203,11 +209,17 @@ int worker_init(struct worker *w, struct gateway *g, unsigned index, const struc
         &w->hub, &w->ctx,
         &(struct hub_watcher){
             .arg = w, .on_occupied = on_occupied, .on_vacant = on_vacant, .on_count = on_count, .on_doubt = on_doubt});
-    w->home = (struct conn_home){.ctx = &w->ctx, .hub = &w->hub, .roster = &w->roster};
+    w->home = (struct conn_home){.ctx = &w->ctx,
+                                 .hub = &w->hub,
+                                 .roster = &w->roster,
+                                 .cursors = &w->cursors,
+                                 .rescuer = replays_rescuer(&w->replays)};
     fanout_init(&w->fanout, &w->ctx);
     loop_add_hook(&w->loop, &w->turn, on_turn);
+    replays_init(&w->replays, &w->ctx, &w->bus, &w->cursors, g->cfg->replay_memory / g->worker_count);
     bus_init(&w->bus, &w->ctx, &w->hub, &w->fanout, &w->census, &g->redis);
     census_init(&w->census, &w->ctx, &w->hub, &w->roster, id, redis_of, w);
+    cursors_init(&w->cursors, &w->ctx, redis_of, w, conn_ping);
     timer_init(&w->tick, on_tick);
     timer_start(&w->loop, &w->tick, TICK_MS);
     if (start_http(w, http, why) == 0)
@@ -227,8 +239,10 @@ void worker_release(struct worker *w)
     timer_stop(&w->tick);
     bus_release(&w->bus);
     census_release(&w->census);
+    replays_release(&w->replays);
     http_server_release(&w->http);
     reap(w);
+    cursors_release(&w->cursors);
     conn_home_release(&w->home);
     hub_release(&w->hub);
     loop_release(&w->loop);

@@ -10,6 +10,7 @@
 #include "gateway/conn.h"
 #include "gateway/fanout.h"
 #include "gateway/hub.h"
+#include "gateway/replay.h"
 #include "gateway/roster.h"
 
 struct gateway;
@@ -27,6 +28,8 @@ struct worker {
     struct conn_home home;
     struct fanout fanout;
     struct census census;
+    struct cursors cursors;
+    struct replays replays;
     struct bus bus;
     struct timer tick;
     struct turn_hook turn;

@@ -52,10 +52,6 @@ def meta(target):
     return f"{prefix(target)}m:{target}"
 
 
-def refilled(target):
-    return f"{prefix(target)}h:{target}"
-
-
 def cursors(target):
     return f"{prefix(target)}d:{target}"
 

@@ -95,7 +95,8 @@ static int stop(void **state)
     conn_home_release(&home);
     assert_int_equal(roster.connections, 0);
     assert_int_equal(roster.live, 0);
-    assert_true(list_empty(&roster.dirty) && list_empty(&roster.watched) && list_empty(&roster.expiring));
+    assert_true(list_empty(&roster.dirty) && list_empty(&roster.watched) && list_empty(&roster.expiring) &&
+                list_empty(&roster.resuming));
     assert_int_equal(metrics_sum(&metrics, offsetof(struct gateway_metrics, connections)), 0);
     assert_int_equal(seats.taken, 0);
     assert_int_equal(addresses.entries.count, 0);
@@ -148,9 +149,9 @@ static void fake_flush(struct transport *t)
         outbox_written(&t->conn->outbox);
 }
 
-static void fake_ping(struct transport *t)
+static void fake_ping(struct transport *t, struct slice payload)
 {
-    fake_note(t, "ping;");
+    fake_note(t, "ping%.*s;", SLICE_ARG(payload));
 }
 
 static void fake_close(struct transport *t, uint16_t code, struct slice reason)

@@ -30,6 +30,17 @@ static void hello_keeps_the_ids_type(void **state)
                 "{\"type\":\"connected\",\"user_id\":\"1\",\"message\":\"WebSocket connection established\"}");
 }
 
+static void hello_says_what_follows(void **state)
+{
+    struct recovery r = {.recovered = true, .messages = 12, .oldest = 1700000000000001, .position = 1700000000000002};
+    check_frame(json()->hello(&(struct welcome){.user_json = SLICE("1"), .recovery = &r}),
+                "{\"type\":\"connected\",\"user_id\":1,\"message\":\"WebSocket connection established\","
+                "\"recovered\":true,\"replay\":12,\"oldest\":\"1700000000000-1\",\"position\":\"1700000000000-2\"}");
+    r = (struct recovery){0};
+    check_frame(json()->encode_reply(&(struct reply){.kind = REPLY_RESUMED, .recovery = &r}),
+                "{\"type\":\"resumed\",\"recovered\":false,\"replay\":0,\"oldest\":\"0\",\"position\":\"0\"}");
+}
+
 static void members_become_the_messages_own(void **state)
 {
     struct envelope e = {.id = 1,
@@ -89,11 +100,28 @@ static void clients_messages(void **state)
     assert_int_equal(kind_of(" {\"a\":1,\"type\":\"p\\u0069ng\"} "), MESSAGE_PING);
     assert_int_equal(kind_of("{\"type\":\"pong\",\"x\":[]}"), MESSAGE_PONG);
     assert_int_equal(kind_of("{\"type\":\"foo\"}"), MESSAGE_UNKNOWN);
-    const char *malformed[] = {
-        "", "nope", "[]", "\"ping\"", "{}", "{\"type\":1}", "{\"type\":\"ping\"", "{\"type\":\"a\",\"type\":\"b\"}"};
+    assert_int_equal(kind_of("{\"type\":\"ack\",\"id\":\"1700000000000-1\"}"), MESSAGE_ACK);
+    assert_int_equal(kind_of("{\"type\":\"resume\",\"last_id\":\"0\"}"), MESSAGE_RESUME);
+    const char *malformed[] = {"{\"type\":\"ack\"}",
+                               "{\"type\":\"ack\",\"id\":1}",
+                               "{\"type\":\"ack\",\"id\":\"\"}",
+                               "{\"type\":\"ack\",\"last_id\":\"0\"}",
+                               "{\"type\":\"resume\",\"id\":\"0\"}",
+                               "{\"type\":\"resume\",\"last_id\":\"1-1000\"}",
+                               "{\"type\":\"resume\",\"last_id\":{}}",
+                               "",
+                               "nope",
+                               "[]",
+                               "\"ping\"",
+                               "{}",
+                               "{\"type\":1}",
+                               "{\"type\":\"ping\"",
+                               "{\"type\":\"a\",\"type\":\"b\"}"};
     for (size_t i = 0; i < ARRAY_LEN(malformed); i++)
         assert_int_equal(kind_of(malformed[i]), MESSAGE_MALFORMED);
     struct message m;
+    json()->decode(SLICE("{\"type\":\"ack\",\"id\":\"1700000000000-1\"}"), false, &m);
+    assert_true(m.id == 1700000000000001);
     json()->decode(SLICE("{\"type\":\"ping\"}"), true, &m);
     assert_int_equal(m.kind, MESSAGE_MALFORMED);
 }
@@ -141,6 +169,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hello_keeps_the_ids_type),
+        cmocka_unit_test(hello_says_what_follows),
         cmocka_unit_test(members_become_the_messages_own),
         cmocka_unit_test(members_that_are_none_go_under_data),
         cmocka_unit_test(other_payloads_go_under_data),
