@@ -410,4 +410,5 @@ void bus_release(struct bus *b)
     redis_topology_release(&b->topology);
     for (size_t i = 0; i < b->node_count; i++)
         node_free(b->nodes[i]);
+    b->node_count = 0;
 }
