@@ -4,8 +4,8 @@ import dataclasses
 import re
 import subprocess
 
-from chaos import scenarios
-from chaos.suite import Settings, attempt
+from chaos import rows
+from chaos.attempt import Settings, attempt
 from lib.proc import ROOT
 
 NAMES = re.findall(r"^FAULT_ROW\((\w+),", (ROOT / "common/fault.def").read_text(), re.M)
@@ -17,7 +17,7 @@ def reported(fault, build, folder, kafka, action, count, load=None, **cluster):
     seeded = {"TIDEGATE_FAULT": fault}
     options = {"gateways": 2, "gateway": {**seeded, **cluster.get("gateway", {})},
                "router": {**seeded, **cluster.get("router", {})}}
-    row = dataclasses.replace(scenarios.find(action), count=count, short=count, records=0, cluster=options,
+    row = dataclasses.replace(rows.find(action), count=count, short=count, records=0, cluster=options,
                               load={"users": 40, "devices": 80, "churn": 0, **(load or {})})
     result = attempt(row, Settings(seed=SEED, short=True, build=build, folder=folder, patience=5), kafka)
     assert result.outcome == "FAIL", result.cells

@@ -122,7 +122,7 @@ class World:
             return
         self.said = time.monotonic()
         now = self.devices.progress()
-        print(f"      {self.said - self.started:6.0f} s  {what}: {self.events.total} produced, {now.get('events')} delivered, "
+        print(f"      {self.row.name} {self.said - self.started:.0f} s, {what}: {self.events.total} produced, {now.get('events')} delivered, "
               f"{now.get('welcomed')} of {self.load['devices']} devices connected", flush=True)
 
     def kill(self, program):
