@@ -127,3 +127,12 @@ int redis_commands_send(struct redis_commands *rc, const struct slice *argv, siz
     push(rc, cb, arg);
     return 0;
 }
+
+int redis_commands_send_resp(struct redis_commands *rc, struct slice resp, redis_reply_cb cb, void *arg)
+{
+    if (!redis_link_is_up(&rc->link))
+        return -1;
+    redis_link_append(&rc->link, resp);
+    push(rc, cb, arg);
+    return 0;
+}

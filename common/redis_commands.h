@@ -27,6 +27,8 @@ void redis_commands_init(struct redis_commands *rc, struct loop *l, const struct
 void redis_commands_release(struct redis_commands *rc);
 /* Sends a command; cb (may be NULL) gets the reply. Returns 0, or -1 when the link is not up (cb is not called). */
 int redis_commands_send(struct redis_commands *rc, const struct slice *argv, size_t argc, redis_reply_cb cb, void *arg);
+/* The same of one command that is in RESP already. */
+int redis_commands_send_resp(struct redis_commands *rc, struct slice resp, redis_reply_cb cb, void *arg);
 static inline bool redis_commands_is_up(const struct redis_commands *rc)
 {
     return redis_link_is_up(&rc->link);

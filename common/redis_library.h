@@ -25,5 +25,10 @@ void redis_library_release(struct redis_library *lib);
 void redis_library_ensure(struct redis_library *lib);
 /* The link is down. */
 void redis_library_stop(struct redis_library *lib);
+/* Calls will be answered, as far as is known. */
+static inline bool redis_library_is_usable(const struct redis_library *lib)
+{
+    return redis_commands_is_up(lib->rc) && !lib->asking;
+}
 
 #endif

@@ -178,6 +178,12 @@ void redis_link_command(struct redis_link *link, const struct slice *argv, size_
     append_command(&link->out, argv, argc);
 }
 
+void redis_link_append(struct redis_link *link, struct slice resp)
+{
+    assert(link->state == REDIS_LINK_UP);
+    buf_append(&link->out, resp);
+}
+
 size_t redis_link_unsent(const struct redis_link *link)
 {
     return link->out.n + link->in_flight.n;

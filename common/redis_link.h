@@ -70,6 +70,8 @@ static inline bool redis_link_is_up(const struct redis_link *link)
 
 /* Appends one command in RESP to the output of this turn. Only while up (a command queued otherwise is a bug). */
 void redis_link_command(struct redis_link *link, const struct slice *argv, size_t argc);
+/* The same of a command that is in RESP already. */
+void redis_link_append(struct redis_link *link, struct slice resp);
 /* Bytes queued or in flight to the socket: for back-pressure. */
 size_t redis_link_unsent(const struct redis_link *link);
 /* Gives up the connection, as if it had broken: on_down follows at once. */

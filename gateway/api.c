@@ -6,15 +6,24 @@
 #include "gateway/web.h"
 #include "gateway/worker.h"
 
+static const char *not_ready_because(const struct worker *w)
+{
+    if (w->draining)
+        return "draining";
+    return bus_is_trusted(&w->bus) ? "redis_away" : "redis_deaf";
+}
+
 static void on_ready(struct http_server *s, h2o_req_t *req)
 {
     struct worker *w = s->conf.app;
-    if (gateway_is_ready(w->gateway))
+    struct buf body = {0};
+    if (gateway_is_ready(w->gateway)) {
         http_reply_json(req, 200, SLICE("{\"status\":\"ready\"}"));
-    else if (w->draining)
-        http_reply_json(req, 503, SLICE("{\"status\":\"not_ready\",\"reasons\":[\"draining\"]}"));
-    else
-        http_reply_json(req, 503, SLICE("{\"status\":\"not_ready\",\"reasons\":[\"redis_away\"]}"));
+        return;
+    }
+    buf_printf(&body, "{\"status\":\"not_ready\",\"reasons\":[\"%s\"]}", not_ready_because(w));
+    http_reply_json(req, 503, buf_slice(&body));
+    buf_release(&body);
 }
 
 static void on_options(struct http_server *s, h2o_req_t *req)

@@ -41,12 +41,35 @@ bool bus_is_away(const struct bus *b)
     return !bus_is_up(b) && b->ctx->loop->now_ms - b->down_ms >= BUS_PATIENCE_MS;
 }
 
+bool bus_is_trusted(const struct bus *b)
+{
+    for (size_t i = 0; i < b->node_count; i++)
+        if (b->nodes[i]->pulse.deaf)
+            return false;
+    return true;
+}
+
 int bus_links_up(const struct bus *b)
 {
     int up = 0;
     for (size_t i = 0; i < b->node_count; i++)
         up += redis_subscriber_is_up(&b->nodes[i]->events) + redis_commands_is_up(&b->nodes[i]->commands);
     return up;
+}
+
+void bus_measure(const struct bus *b)
+{
+    struct gateway_metrics *m = b->ctx->metrics;
+    int64_t filling = 0, deaf = 0, silent = 0;
+    for (size_t i = 0; i < b->node_count; i++) {
+        filling += (int64_t)b->nodes[i]->channels.position.held;
+        deaf += b->nodes[i]->pulse.deaf;
+        silent += b->nodes[i]->pulse.silent;
+    }
+    gauge_set(&m->redis_links, bus_links_up(b));
+    gauge_set(&m->channels_filling, filling);
+    gauge_set(&m->redis_deaf, deaf);
+    gauge_set(&m->routers_silent, silent);
 }
 
 /* ---- wanting and letting go ---- */
@@ -69,17 +92,19 @@ static void want_again(struct bus *b, struct target *t)
 
 void bus_want(struct bus *b, struct target *t, bool fresh)
 {
-    if (fresh || t->state == TARGET_WANTED)
+    if (fresh || t->state == TARGET_WANTED) {
         queue_wanted(b, t);
-    else
-        list_remove(&t->queued); /* it was lingering */
+        return;
+    }
+    list_remove(&t->queued); /* it was lingering */
+    channel_entered(&node_of(b, t)->channels, t);
 }
 
 static void linger(struct bus *b, struct target *t, uint64_t ms)
 {
     list_remove(&t->queued);
     list_push_back(&b->lingering, &t->queued);
-    t->linger_ms = b->ctx->loop->now_ms + ms;
+    t->due_ms = b->ctx->loop->now_ms + ms;
     if (!timer_is_armed(&b->linger_timer))
         timer_start(b->ctx->loop, &b->linger_timer, ms);
 }
@@ -108,7 +133,7 @@ static void let_go_due(struct bus *b, struct bus_node *node, struct batch *batch
     batch->n = 0;
     LIST_EACH_SAFE (it, &b->lingering) {
         struct target *t = target_of(it);
-        if (t->linger_ms > b->ctx->loop->now_ms || batch->n == ARRAY_LEN(batch->channels))
+        if (t->due_ms > b->ctx->loop->now_ms || batch->n == ARRAY_LEN(batch->channels))
             break;
         if (node_of(b, t) != node)
             continue;
@@ -134,7 +159,7 @@ static void on_linger(struct timer *timer)
         } while (batch.n == ARRAY_LEN(batch.channels));
     uint64_t now = b->ctx->loop->now_ms;
     if (!list_empty(&b->lingering))
-        timer_start(b->ctx->loop, timer, target_of(b->lingering.next)->linger_ms - now);
+        timer_start(b->ctx->loop, timer, target_of(b->lingering.next)->due_ms - now);
 }
 
 /* A cluster takes channels of one slot only in a command: they are ordered by bucket first. */
@@ -180,6 +205,14 @@ static void subscribe_on(struct bus_node *n)
     }
 }
 
+static void subscribe_beat(struct bus_node *n)
+{
+    const struct slice beat = pulse_channel(&n->pulse);
+    if (beat.n > 0)
+        (void)redis_subscriber_subscribe(&n->events, &beat, 1);
+    n->beat_wanted = false;
+}
+
 /* The turn is all that is wanted. */
 static void on_retry(struct timer *timer)
 {
@@ -190,12 +223,26 @@ static bool subscribe_wanted(struct turn_hook *hook)
     struct bus *b = CONTAINER_OF(hook, struct bus, subscribe);
     for (size_t i = 0; i < b->node_count; i++) {
         struct bus_node *n = b->nodes[i];
-        if (!list_empty(&n->wanted) && node_is_up(n) && b->ctx->loop->now_ms >= n->patience_ms)
+        if (!node_is_up(n) || b->ctx->loop->now_ms < n->patience_ms)
+            continue;
+        if (n->beat_wanted)
+            subscribe_beat(n);
+        if (!list_empty(&n->wanted))
             subscribe_on(n);
     }
     if (!bus_is_up(b))
         redis_topology_doubt(&b->topology);
     return false;
+}
+
+static void each_target(struct bus_node *n, void (*visit)(struct bus_node *n, struct target *t))
+{
+    for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++) {
+        if (bus_node_of(n->bus, bucket) != n)
+            continue;
+        LIST_EACH (it, &n->bus->hub->buckets[bucket])
+            visit(n, CONTAINER_OF(it, struct target, of_bucket));
+    }
 }
 
 /* ---- what arrives ---- */
@@ -210,12 +257,24 @@ static void on_unsubscribed(struct bus_node *n, struct target *t)
     redis_topology_doubt(&n->bus->topology);
 }
 
+static void on_beat_push(struct bus_node *n, const struct resp_push *push)
+{
+    if (!slice_eq(push->channel, pulse_channel(&n->pulse)))
+        return;
+    if (push->kind == RESP_PUSH_MESSAGE)
+        pulse_on_beat(&n->pulse, push->payload);
+    else if (push->kind == RESP_PUSH_UNSUBSCRIBED)
+        n->beat_wanted = true;
+}
+
 static void on_push(struct redis_subscriber *rs, const struct resp_push *push)
 {
     struct bus_node *n = rs->owner;
     struct slice name;
-    if (target_of_channel(push->channel, &name) != 0)
+    if (target_of_channel(push->channel, &name) != 0) {
+        on_beat_push(n, push);
         return;
+    }
     struct target *t = hub_find(n->bus->hub, name);
     if (t == NULL)
         return; /* let go a moment ago */
@@ -235,6 +294,12 @@ static void on_push(struct redis_subscriber *rs, const struct resp_push *push)
     }
 }
 
+static void ask_again_elsewhere(struct bus_node *n, struct target *t)
+{
+    if (t->state == TARGET_ASKED)
+        want_again(n->bus, t);
+}
+
 /* A cluster's node that does not have a slot any more, or not yet, or that cannot answer now: those that were asked for
  * there are asked for again, wherever they are by then. */
 static bool on_refused(struct redis_subscriber *rs, struct slice error)
@@ -247,34 +312,57 @@ static bool on_refused(struct redis_subscriber *rs, struct slice error)
         i++;
     if (i == ARRAY_LEN(passing))
         return false;
-    MAP_EACH (node, &b->hub->targets) {
-        struct target *t = CONTAINER_OF(node, struct target, node);
-        if (t->state == TARGET_ASKED && node_of(b, t) == n)
-            want_again(b, t);
-    }
+    n->beat_wanted = true;
+    each_target(n, ask_again_elsewhere);
     n->patience_ms = b->ctx->loop->now_ms + REFUSED_MS;
     timer_start(b->ctx->loop, &b->retry, REFUSED_MS);
     redis_topology_refused(&b->topology, error);
     return true;
 }
 
+/* ---- comparing with the logs ---- */
+
+#define SWEEP_STEP 16 /* buckets at once */
+
+static void sweep_later(struct bus *b)
+{
+    timer_start(b->ctx->loop, &b->sweep_timer, b->ctx->cfg->heads_interval * SWEEP_STEP / TARGET_BUCKETS);
+}
+
+static void on_sweep(struct timer *timer)
+{
+    struct bus *b = CONTAINER_OF(timer, struct bus, sweep_timer);
+    sweep_later(b);
+    for (unsigned i = 0; i < SWEEP_STEP; i++, b->sweep_bucket++)
+        channels_sweep(&bus_node_of(b, b->sweep_bucket)->channels, b->sweep_bucket);
+    if (b->sweep_bucket < TARGET_BUCKETS)
+        return;
+    b->sweep_bucket = 0;
+    counter_add(&b->ctx->metrics->sweeps, 1);
+}
+
 /* ---- links up and down ---- */
 
-/* Nothing is subscribed any more, or what was subscribed cannot be believed: begin anew with all that have members. */
-static void want_all(struct bus_node *n)
+static void lose(struct bus_node *n, struct target *t)
 {
-    MAP_EACH (node, &n->bus->hub->targets) {
-        struct target *t = CONTAINER_OF(node, struct target, node);
-        if (node_of(n->bus, t) != n)
-            continue;
-        channel_lost(&n->channels, t);
-        want_again(n->bus, t);
-    }
+    channel_lost(&n->channels, t);
+    want_again(n->bus, t);
+}
+
+/* Nothing is subscribed any more, or what was subscribed cannot be believed: begin anew with all that have members. In
+ * the order of buckets, so that those of one are confirmed, and compared, together. */
+static void begin_anew(struct bus_node *n)
+{
+    channels_reset(&n->channels);
+    each_target(n, lose);
 }
 
 static void on_events_up(struct redis_subscriber *rs)
 {
-    want_all(rs->owner);
+    struct bus_node *n = rs->owner;
+    begin_anew(n);
+    n->beat_wanted = true;
+    pulse_on_up(&n->pulse);
 }
 
 /* One link is down already when the other follows: the outage began with the first. */
@@ -288,25 +376,50 @@ static void on_events_down(struct redis_subscriber *rs, const char *reason)
 {
     struct bus_node *n = rs->owner;
     note_down(n);
-    want_all(n);
+    pulse_on_down(&n->pulse);
+    begin_anew(n);
     redis_topology_doubt(&n->bus->topology);
 }
 
 static void on_commands_down(struct redis_commands *rc, const char *reason)
 {
-    note_down(rc->owner);
+    struct bus_node *n = rc->owner;
+    note_down(n);
+    redis_library_stop(&n->library);
+}
+
+static void ask_again(struct bus_node *n, struct target *t)
+{
+    channel_ask_again(&n->channels, t);
 }
 
 static void on_commands_up(struct redis_commands *rc)
 {
     struct bus_node *n = rc->owner;
+    redis_library_ensure(&n->library);
     census_on_up(n->channels.census);
-    MAP_EACH (node, &n->bus->hub->targets) {
-        struct target *t = CONTAINER_OF(node, struct target, node);
-        if (node_of(n->bus, t) == n)
-            channel_ask_again(&n->channels, t);
-    }
+    each_target(n, ask_again);
 }
+
+static void on_library_ready(struct redis_library *lib)
+{
+    struct bus_node *n = lib->owner;
+    channels_go_on(&n->channels);
+}
+
+static void on_deaf(struct pulse *p)
+{
+    struct bus_node *n = p->owner;
+    redis_link_drop(&n->events.link, "deaf");
+}
+
+static void on_doubt(struct pulse *p)
+{
+    struct bus_node *n = p->owner;
+    redis_topology_doubt(&n->bus->topology);
+}
+
+static const struct pulse_ops pulse_ops = {.on_deaf = on_deaf, .on_doubt = on_doubt};
 
 /* ---- nodes ---- */
 
@@ -314,7 +427,9 @@ static struct bus_node *node_new(struct bus *b)
 {
     struct bus_node *n = xcalloc(1, sizeof(*n));
     n->bus = b;
-    channels_init(&n->channels, b->ctx, b->hub, b->fanout, b->census, &n->commands, &b->positions);
+    redis_library_init(&n->library, b->ctx->loop, &n->commands, n, on_library_ready);
+    channels_init(&n->channels, b->ctx, b->hub, b->fanout, b->census, &n->commands, &n->library, &b->positions);
+    pulse_init(&n->pulse, b->ctx, &n->commands, &n->channels.position, &pulse_ops, n);
     position_remove(&n->channels.position);
     list_init(&n->wanted);
     n->events = (struct redis_subscriber){
@@ -328,26 +443,38 @@ static void node_free(struct bus_node *n)
 {
     redis_subscriber_release(&n->events);
     redis_commands_release(&n->commands);
+    pulse_release(&n->pulse);
+    channels_release(&n->channels);
+    redis_library_release(&n->library);
     free(n);
 }
 
+static void move_target(struct bus *b, struct bus_node *to, struct target *t)
+{
+    channel_moved(&node_of(b, t)->channels, &to->channels, t);
+    channel_lost(&to->channels, t);
+}
+
+/* What a node was asked is void once it lost buckets: for those that it keeps it is asked again. */
 static void move_targets(struct bus *b)
 {
     const uint16_t *home = b->topology.home;
-    MAP_EACH (node, &b->hub->targets) {
-        struct target *t = CONTAINER_OF(node, struct target, node);
-        struct bus_node *from = node_of(b, t), *to = b->nodes[home[t->bucket]];
-        if (from != to)
-            channel_moved(&from->channels, &to->channels, t);
+    bool lost[REDIS_NODES_MAX] = {false};
+    for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++) {
+        if (b->home[bucket] == home[bucket])
+            continue;
+        LIST_EACH (it, &b->hub->buckets[bucket])
+            move_target(b, b->nodes[home[bucket]], CONTAINER_OF(it, struct target, of_bucket));
+        lost[b->home[bucket]] = true;
+        b->home[bucket] = home[bucket];
+        LIST_EACH (it, &b->hub->buckets[bucket])
+            want_again(b, CONTAINER_OF(it, struct target, of_bucket));
     }
-    uint16_t old[TARGET_BUCKETS];
-    memcpy(old, b->home, sizeof(old));
-    memcpy(b->home, home, sizeof(b->home));
-    MAP_EACH (node, &b->hub->targets) {
-        struct target *t = CONTAINER_OF(node, struct target, node);
-        if (old[t->bucket] != home[t->bucket])
-            want_again(b, t);
-    }
+    for (size_t i = 0; i < b->node_count; i++)
+        if (lost[i]) {
+            channels_reset(&b->nodes[i]->channels);
+            each_target(b->nodes[i], ask_again);
+        }
 }
 
 static void count_buckets(struct bus *b)
@@ -362,6 +489,8 @@ static void count_buckets(struct bus *b)
         if (n->buckets > 0 && buckets[i] == 0)
             position_remove(&n->channels.position);
         n->buckets = buckets[i];
+        if (pulse_move(&n->pulse, redis_topology_first(&b->topology, i)))
+            n->beat_wanted = true;
     }
 }
 
@@ -397,6 +526,8 @@ void bus_init(struct bus *b, struct context *ctx, struct hub *hub, struct fanout
         list_init(&b->by_bucket[bucket]);
     timer_init(&b->linger_timer, on_linger);
     timer_init(&b->retry, on_retry);
+    timer_init(&b->sweep_timer, on_sweep);
+    sweep_later(b);
     loop_add_hook(ctx->loop, &b->subscribe, subscribe_wanted); /* before the links' own hooks, which write */
     redis_topology_init(&b->topology, ctx->loop, site, b, on_topology);
     on_topology(&b->topology);
@@ -406,9 +537,9 @@ void bus_release(struct bus *b)
 {
     timer_stop(&b->linger_timer);
     timer_stop(&b->retry);
+    timer_stop(&b->sweep_timer);
     list_remove(&b->subscribe.link);
     redis_topology_release(&b->topology);
-    for (size_t i = 0; i < b->node_count; i++)
-        node_free(b->nodes[i]);
-    b->node_count = 0;
+    while (b->node_count > 0)
+        node_free(b->nodes[--b->node_count]);
 }

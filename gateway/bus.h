@@ -7,6 +7,7 @@
 #include "common/redis_subscriber.h"
 #include "common/redis_topology.h"
 #include "gateway/channel.h"
+#include "gateway/pulse.h"
 
 struct bus;
 
@@ -17,7 +18,10 @@ struct bus_node {
     unsigned buckets; /* how many it has */
     struct redis_subscriber events;
     struct redis_commands commands;
+    struct redis_library library;
     struct channels channels;
+    struct pulse pulse;
+    bool beat_wanted;     /* its channel is to be subscribed */
     struct list wanted;   /* targets to subscribe */
     uint64_t patience_ms; /* after a refusal: not before then */
 };
@@ -36,8 +40,10 @@ struct bus {
     struct timer linger_timer;
     struct turn_hook subscribe;
     struct list by_bucket[TARGET_BUCKETS]; /* empty between turns */
-    struct timer retry;                    /* so that a turn comes when patience is over */
-    uint64_t down_ms;                      /* since when not all links were up; meaningless while they are */
+    struct timer sweep_timer;
+    unsigned sweep_bucket; /* the next to be compared */
+    struct timer retry;    /* so that a turn comes when patience is over */
+    uint64_t down_ms;      /* since when not all links were up; meaningless while they are */
 };
 
 /* *Borrows* all for the bus's life. */
@@ -52,6 +58,9 @@ bool bus_is_up(const struct bus *b);
 #define BUS_PATIENCE_MS 2000
 bool bus_is_away(const struct bus *b);
 int bus_links_up(const struct bus *b);
+/* No subscription link is known to be deaf (pulse.h). */
+bool bus_is_trusted(const struct bus *b);
+void bus_measure(const struct bus *b);
 /* Everything up to this id was delivered to whom it is for; and what is written with an event of this id (position.h).
  */
 static inline uint64_t bus_safe(const struct bus *b)

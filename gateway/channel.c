@@ -1,19 +1,17 @@
-/* Reading a target's meta when its channel is confirmed; and passing what arrives to the hub, without what was seen
- * before. */
+/* Live targets take events as they come. All others find them in their logs: what arrives for them is only noted, so
+ * that they know how far to read. */
 #include "gateway/channel.h"
+#include "common/fault.h"
 #include "common/log.h"
-#include "common/redis_fn.h"
-#include "common/target.h"
 #include "gateway/conn.h"
 
 #include <stdlib.h>
 
-void channels_init(struct channels *ch, struct context *ctx, struct hub *hub, struct fanout *fanout,
-                   struct census *census, struct redis_commands *commands, struct positions *positions)
+#define SUSPECT_MS 1000 /* an event that its log shows has so long to arrive */
+
+static struct channels *of_fill(struct fill *f)
 {
-    *ch = (struct channels){
-        .ctx = ctx, .hub = hub, .fanout = fanout, .census = census, .commands = commands, .positions = positions};
-    position_add(positions, &ch->position);
+    return f->owner;
 }
 
 /* ---- what is owed ---- */
@@ -32,41 +30,47 @@ static void let_go(struct channels *ch, struct target *t)
     t->held = false;
 }
 
-void channel_lost(struct channels *ch, struct target *t)
+static void go_live(struct channels *ch, struct target *t)
 {
-    if (t->state == TARGET_LIVE && t->member_count > 0)
-        hold(ch, t);
-}
-
-void channel_moved(struct channels *from, struct channels *to, struct target *t)
-{
-    bool owed = t->held || (t->state == TARGET_LIVE && t->member_count > 0);
-    let_go(from, t);
-    if (owed)
-        hold(to, t);
-}
-
-void channel_left(struct channels *ch, struct target *t)
-{
+    t->state = TARGET_LIVE;
+    if (t->member_count > 0)
+        list_remove(&t->queued); /* else it lingers */
     let_go(ch, t);
+    conn_ready_all(t);
+}
+
+static void start_filling(struct channels *ch, struct target *t)
+{
+    t->state = TARGET_FILLING;
+    hold(ch, t);
+    fill_start(&ch->fill, t);
+}
+
+static void found_gap(struct channels *ch, struct target *t, size_t how)
+{
+    counter_add(&ch->ctx->metrics->gaps[how], 1);
+    start_filling(ch, t);
+}
+
+/* What lies between is kept nowhere: the members are told, and it goes on behind. */
+static void pass_over(struct channels *ch, struct target *t, uint64_t to)
+{
+    const struct reply gap = {.kind = REPLY_GAP, .gap_from = t->last_id, .gap_to = to};
+    counter_add(&ch->ctx->metrics->gaps_lost, 1);
+    log_warn("gap_beyond_retention", LOG_SL("target", hub_name(t)), LOG_I("from", t->last_id), LOG_I("to", to));
+    fanout_tell(ch->fanout, t, &gap, to);
 }
 
 /* ---- reading a target's meta ---- */
 
 struct meta_read {
     struct channels *channels;
+    unsigned era;
     size_t name_n;
     char name[]; /* not a pointer: the target may be let go meanwhile */
 };
 
-static void go_live(struct channels *ch, struct target *t)
-{
-    t->state = TARGET_LIVE;
-    let_go(ch, t);
-    conn_ready_all(t);
-}
-
-static void learn(struct channels *ch, struct target *t, struct slice meta)
+static void learn(struct target *t, struct slice meta)
 {
     struct redis_fn_meta m;
     struct coordinate seen;
@@ -74,8 +78,6 @@ static void learn(struct channels *ch, struct target *t, struct slice meta)
         log_error("meta_malformed", LOG_SL("target", hub_name(t)));
         return;
     }
-    if (t->last_id != 0 && m.id > t->last_id)
-        counter_add(&ch->ctx->metrics->gaps, 1);
     t->last_id = MAX(t->last_id, m.id);
     /* the newest comes first, and the hub keeps the last that it was told */
     for (int n = 0; n < SEEN_MAX && redis_fn_meta_next(&m, &seen) == 1; n++)
@@ -87,9 +89,10 @@ static void on_meta(void *arg, const redisReply *reply)
     struct meta_read *read = arg;
     struct channels *ch = read->channels;
     struct target *t = hub_find(ch->hub, slice_make(read->name, read->name_n));
+    bool wanted = reply != NULL && t != NULL && t->state == TARGET_SUBSCRIBED && read->era == ch->era;
     free(read);
-    if (reply == NULL || t == NULL || t->state != TARGET_SUBSCRIBED)
-        return; /* the link broke: all is read anew when it is back */
+    if (!wanted)
+        return; /* a link broke: all is read anew when it is back */
     if (reply->type == REDIS_REPLY_ERROR)
         log_error("meta_refused", LOG_SL("target", hub_name(t)), LOG_S("reply", reply->str));
     /* another kind of key under that name is this target's trouble; anything else is the server's */
@@ -98,7 +101,7 @@ static void on_meta(void *arg, const redisReply *reply)
         return;
     }
     if (reply->type == REDIS_REPLY_STRING)
-        learn(ch, t, slice_make(reply->str, reply->len));
+        learn(t, slice_make(reply->str, reply->len));
     go_live(ch, t);
 }
 
@@ -106,8 +109,7 @@ static void read_meta(struct channels *ch, struct target *t)
 {
     char name[TARGET_NAME_SIZE];
     struct meta_read *read = xmalloc(sizeof(*read) + t->name_n);
-    read->channels = ch;
-    read->name_n = t->name_n;
+    *read = (struct meta_read){.channels = ch, .era = ch->era, .name_n = t->name_n};
     memcpy(read->name, t->name, t->name_n);
     struct slice argv[] = {SLICE("GET"), target_name(TARGET_META, t->bucket, hub_name(t), name)};
     census_ask(ch->census, t); /* answered first: known when the target goes live */
@@ -115,44 +117,221 @@ static void read_meta(struct channels *ch, struct target *t)
         free(read);
 }
 
+/* ---- the way to live ---- */
+
 void channel_on_subscribed(struct channels *ch, struct target *t)
 {
-    t->state = TARGET_SUBSCRIBED;
-    read_meta(ch, t);
+    t->state = t->held ? TARGET_DOUBTED : TARGET_SUBSCRIBED;
+    channel_ask_again(ch, t);
 }
 
 void channel_ask_again(struct channels *ch, struct target *t)
 {
     if (t->state == TARGET_SUBSCRIBED)
         read_meta(ch, t);
+    else if (t->state == TARGET_DOUBTED && t->member_count > 0)
+        heads_ask(&ch->heads, t);
+    else if (t->state == TARGET_FILLING && t->member_count > 0)
+        fill_start(&ch->fill, t);
 }
 
-/* ---- what arrives ---- */
+void channels_go_on(struct channels *ch)
+{
+    fill_go_on(&ch->fill);
+}
+
+/* What was missed before somebody came is nothing to him. */
+void channel_entered(struct channels *ch, struct target *t)
+{
+    if (t->state != TARGET_DOUBTED && t->state != TARGET_FILLING)
+        return;
+    t->state = TARGET_SUBSCRIBED;
+    read_meta(ch, t);
+}
+
+void channel_left(struct channels *ch, struct target *t)
+{
+    let_go(ch, t);
+}
+
+void channel_lost(struct channels *ch, struct target *t)
+{
+    if (t->state == TARGET_LIVE && t->member_count > 0)
+        hold(ch, t);
+    t->upto = 0;
+}
+
+void channel_moved(struct channels *from, struct channels *to, struct target *t)
+{
+    bool owed = t->held || (t->state == TARGET_LIVE && t->member_count > 0);
+    let_go(from, t);
+    if (owed)
+        hold(to, t);
+}
+
+void channels_reset(struct channels *ch)
+{
+    ch->era++;
+    fill_reset(&ch->fill);
+    heads_reset(&ch->heads);
+}
+
+/* ---- comparing heads ---- */
+
+static void suspect(struct channels *ch, struct target *t, uint64_t head)
+{
+    if (!list_empty(&t->queued))
+        return; /* already */
+    t->upto = head;
+    t->due_ms = ch->ctx->loop->now_ms + SUSPECT_MS;
+    list_push_back(&ch->suspects, &t->queued);
+    if (!timer_is_armed(&ch->suspects_timer))
+        timer_start(ch->ctx->loop, &ch->suspects_timer, SUSPECT_MS);
+}
+
+static void on_suspects(struct timer *timer)
+{
+    struct channels *ch = CONTAINER_OF(timer, struct channels, suspects_timer);
+    uint64_t now = ch->ctx->loop->now_ms;
+    while (!list_empty(&ch->suspects)) {
+        struct target *t = CONTAINER_OF(ch->suspects.next, struct target, queued);
+        if (t->due_ms > now) {
+            timer_start(ch->ctx->loop, timer, t->due_ms - now);
+            return;
+        }
+        list_remove(&t->queued);
+        if (t->last_id < t->upto)
+            found_gap(ch, t, GAP_SWEEP);
+    }
+}
+
+/* Unknown: the log itself is read then. A head below last_id is of a node that lost something: nothing to fill. */
+static void on_head(struct heads *h, struct target *t, const uint64_t *id)
+{
+    struct channels *ch = h->owner;
+    if (t->member_count == 0)
+        return; /* who comes next begins anew */
+    if (t->state == TARGET_LIVE && id != NULL && *id > t->last_id)
+        suspect(ch, t, *id);
+    if (t->state != TARGET_DOUBTED)
+        return;
+    if (id == NULL)
+        start_filling(ch, t);
+    else if (MAX(*id, t->upto) > t->last_id)
+        found_gap(ch, t, GAP_RECONNECT);
+    else
+        go_live(ch, t);
+}
+
+void channels_sweep(struct channels *ch, unsigned bucket)
+{
+    heads_sweep(&ch->heads, bucket);
+}
+
+/* ---- events ---- */
+
+/* False: undecodable. Its ids count all the same, if they can be read: else it would be missed for ever. */
+static bool decode(struct channels *ch, struct target *t, struct slice bytes, struct envelope *e)
+{
+    const char *why;
+    e->id = e->prev = 0;
+    if (envelope_decode(bytes, e, &why) == 0)
+        return true;
+    log_error("envelope_malformed", LOG_SL("target", hub_name(t)), LOG_S("reason", why));
+    counter_add(&ch->ctx->metrics->events_undecodable, 1);
+    return false;
+}
+
+/* Delivers an event that has an id, unless it is a repeat: by its id, or by where in Kafka it comes from. */
+static bool take(struct channels *ch, struct target *t, const struct envelope *e)
+{
+    struct coordinate at;
+    bool repeat = e->id <= t->last_id;
+    if (envelope_coordinate(e, &at) == 0 && !hub_saw(t, at.part, at.offset, at.n))
+        repeat = true;
+    t->last_id = MAX(t->last_id, e->id);
+    if (repeat)
+        counter_add(&ch->ctx->metrics->repeats, 1);
+    else
+        fanout_deliver(ch->fanout, t, e, position_of(ch->positions, e->id));
+    return !repeat;
+}
+
+static bool is_gap(const struct target *t, const struct envelope *e)
+{
+    return t->state == TARGET_LIVE && t->member_count > 0 && e->id > t->last_id && e->prev != t->last_id &&
+           !FAULT(drop_on_gap);
+}
 
 void channel_on_message(struct channels *ch, struct target *t, struct slice bytes)
 {
-    struct gateway_metrics *metrics = ch->ctx->metrics;
     struct envelope e;
-    const char *why;
-    if (envelope_decode(bytes, &e, &why) != 0) {
-        log_error("envelope_malformed", LOG_SL("target", hub_name(t)), LOG_S("reason", why));
-        counter_add(&metrics->events_undecodable, 1);
+    if (!decode(ch, t, bytes, &e))
+        return;
+    counter_add(&ch->ctx->metrics->events, 1);
+    if (e.id == 0) {
+        fanout_deliver(ch->fanout, t, &e, 0);
         return;
     }
-    counter_add(&metrics->events, 1);
-    if (e.id != 0) {
-        struct coordinate at;
-        bool repeat = e.id <= t->last_id;
-        if (envelope_coordinate(&e, &at) == 0 && !hub_saw(t, at.part, at.offset, at.n))
-            repeat = true;
-        if (t->state == TARGET_LIVE && e.id > t->last_id && e.prev != t->last_id)
-            counter_add(&metrics->gaps, 1);
+    bool gap = is_gap(t, &e);
+    if (gap || t->held)
+        t->upto = MAX(t->upto, e.id);
+    if (gap)
+        found_gap(ch, t, GAP_EVENT); /* holds the safe id back, so before it rises */
+    position_heard(&ch->position, e.id);
+    if (!t->held)
+        take(ch, t, &e);
+}
+
+static void on_log_event(struct fill *f, struct target *t, struct slice bytes)
+{
+    struct channels *ch = of_fill(f);
+    struct envelope e;
+    bool whole = decode(ch, t, bytes, &e);
+    if (e.prev > t->last_id)
+        pass_over(ch, t, e.id);
+    if (!whole)
         t->last_id = MAX(t->last_id, e.id);
-        position_heard(&ch->position, e.id);
-        if (repeat) {
-            counter_add(&metrics->repeats, 1);
-            return;
-        }
+    else if (take(ch, t, &e))
+        counter_add(&ch->ctx->metrics->repaired, 1);
+}
+
+/* The end is the end if nothing came meanwhile that lies behind it. What had come before the read, and was not in the
+ * log, is in it no more. */
+static bool on_log_chunk(struct fill *f, struct target *t, bool ended, uint64_t upto)
+{
+    struct channels *ch = of_fill(f);
+    if (!ended)
+        return true;
+    if (upto > t->last_id) {
+        pass_over(ch, t, upto);
+        t->last_id = upto;
     }
-    fanout_deliver(ch->fanout, t, &e, position_of(ch->positions, e.id));
+    if (t->upto > t->last_id)
+        return true;
+    go_live(ch, t);
+    return false;
+}
+
+static const struct fill_ops fill_ops = {.on_event = on_log_event, .on_chunk = on_log_chunk};
+
+void channels_init(struct channels *ch, struct context *ctx, struct hub *hub, struct fanout *fanout,
+                   struct census *census, struct redis_commands *commands, struct redis_library *library,
+                   struct positions *positions)
+{
+    *ch = (struct channels){
+        .ctx = ctx, .hub = hub, .fanout = fanout, .census = census, .commands = commands, .positions = positions};
+    position_add(positions, &ch->position);
+    list_init(&ch->suspects);
+    timer_init(&ch->suspects_timer, on_suspects);
+    fill_init(&ch->fill, ctx, hub, commands, library, &fill_ops, ch);
+    heads_init(&ch->heads, ctx, hub, commands, library, on_head, ch);
+}
+
+void channels_release(struct channels *ch)
+{
+    timer_stop(&ch->suspects_timer);
+    fill_release(&ch->fill);
+    heads_release(&ch->heads);
+    position_remove(&ch->position);
 }

@@ -154,6 +154,16 @@ void conn_ready_all(struct target *t)
     }
 }
 
+static size_t outbox_max(const struct conn *c)
+{
+    return MAX(c->home->ctx->cfg->outbox_bytes, c->dialect->outbox_min);
+}
+
+bool conn_is_slow(const struct conn *c)
+{
+    return outbox_bytes(&c->outbox) > outbox_max(c) / 2;
+}
+
 static bool queue(struct conn *c, struct frame *f, size_t limit)
 {
     if (c->state > CONN_OPEN)
@@ -170,7 +180,7 @@ static bool queue(struct conn *c, struct frame *f, size_t limit)
 
 bool conn_send(struct conn *c, struct frame *f)
 {
-    return queue(c, f, MAX(c->home->ctx->cfg->outbox_bytes, c->dialect->outbox_min));
+    return queue(c, f, outbox_max(c));
 }
 
 bool conn_send_missed(struct conn *c, struct frame *f)

@@ -120,6 +120,8 @@ static inline void conn_sent(struct conn *c, uint64_t position)
 void conn_ping(struct conn *c, struct slice payload);
 /* c->more, made now if need be. */
 struct conn_more *conn_more(struct conn *c);
+/* It reads more slowly than it is written to: half of what it may leave unread waits. */
+bool conn_is_slow(const struct conn *c);
 /* Says goodbye with the reason's code and ends when the client answered or CLOSE_GRACE_MS are over. Idempotent. */
 void conn_close(struct conn *c, enum close_reason why);
 

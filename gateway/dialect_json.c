@@ -174,6 +174,16 @@ static void append_error(struct buf *b, const struct reply *r)
     buf_byte(b, '}');
 }
 
+static void append_gap(struct buf *b, const struct reply *r)
+{
+    char id[EVENT_ID_SIZE];
+    buf_lit(b, "{\"type\":\"gap\",\"from\":\"");
+    buf_append(b, event_id_format(r->gap_from, id));
+    buf_lit(b, "\",\"to\":\"");
+    buf_append(b, event_id_format(r->gap_to, id));
+    buf_lit(b, "\"}");
+}
+
 static struct frame *encode_reply(const struct reply *r)
 {
     struct buf b = {0};
@@ -192,6 +202,9 @@ static struct frame *encode_reply(const struct reply *r)
         buf_lit(&b, "{\"type\":\"resumed\"");
         append_recovery(&b, r->recovery);
         buf_byte(&b, '}');
+        break;
+    case REPLY_GAP:
+        append_gap(&b, r);
         break;
     case REPLY_ECHO:
         buf_release(&b);

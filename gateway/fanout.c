@@ -9,39 +9,59 @@ void fanout_init(struct fanout *f, struct context *ctx)
     *f = (struct fanout){.ctx = ctx};
 }
 
-static size_t queue_to_members(struct target *t, const struct envelope *e, uint64_t position)
+/* What is queued: an event, or a reply; encoded once for each dialect that has members. */
+struct parcel {
+    const struct envelope *event;
+    uint64_t position;
+    const struct reply *reply; /* event NULL */
+    struct frame *frames[DIALECT_ID_COUNT];
+    bool encoded[DIALECT_ID_COUNT];
+};
+
+static struct frame *frame_for(struct parcel *p, const struct dialect *d)
 {
-    struct frame *frames[DIALECT_ID_COUNT] = {NULL};
-    bool encoded[DIALECT_ID_COUNT] = {false};
+    if (!p->encoded[d->id]) {
+        p->frames[d->id] = p->event != NULL ? d->encode_event(p->event, p->position) : d->encode_reply(p->reply);
+        p->encoded[d->id] = true;
+    }
+    return p->frames[d->id];
+}
+
+/* Not to members that have all up to this id; 0: to all. */
+static size_t queue_to_members(struct target *t, struct parcel *p, uint64_t id)
+{
     size_t count = 0;
     LIST_EACH_SAFE (it, &t->members) {
         const struct member *m = CONTAINER_OF(it, struct member, of_target);
         struct conn *c = m->conn;
-        const struct dialect *d = c->dialect;
-        if (c->state != CONN_OPEN || (e->id != 0 && (e->id <= m->from || conn_is_behind(c))))
+        if (c->state != CONN_OPEN || (id != 0 && (id <= m->from || conn_is_behind(c))))
             continue;
-        if (!encoded[d->id]) {
-            frames[d->id] = d->encode_event(e, position);
-            encoded[d->id] = true;
-        }
-        if (frames[d->id] == NULL)
+        struct frame *f = frame_for(p, c->dialect);
+        if (f == NULL)
             continue;
-        if (e->target_count > 1 && conn_repeats(c, e))
+        if (p->event != NULL && p->event->target_count > 1 && conn_repeats(c, p->event))
             continue;
-        count += conn_send(c, frames[d->id]);
+        count += conn_send(c, f);
         if (FAULT(deliver_twice))
-            count += conn_send(c, frames[d->id]);
-        if (e->id != 0)
-            conn_sent(c, position);
+            count += conn_send(c, f);
+        if (id != 0 && p->event != NULL)
+            conn_sent(c, p->position);
     }
     for (size_t i = 0; i < DIALECT_ID_COUNT; i++)
-        frame_unref(frames[i]);
+        frame_unref(p->frames[i]);
     return count;
+}
+
+void fanout_tell(struct fanout *f, struct target *t, const struct reply *r, uint64_t id)
+{
+    struct parcel p = {.reply = r};
+    (void)queue_to_members(t, &p, id);
 }
 
 void fanout_deliver(struct fanout *f, struct target *t, const struct envelope *e, uint64_t position)
 {
-    size_t count = queue_to_members(t, e, position);
+    struct parcel p = {.event = e, .position = position};
+    size_t count = queue_to_members(t, &p, e->id);
     counter_add(&f->ctx->metrics->messages_sent, count);
     if (count == 0)
         return;

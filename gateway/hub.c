@@ -1,7 +1,6 @@
 /* Targets by name, members in two lists at once: leaving is O(1) for each target that a connection is in. */
 #include "gateway/hub.h"
 #include "common/hash.h"
-#include "common/target.h"
 
 #include <stdlib.h>
 
@@ -11,6 +10,8 @@ void hub_init(struct hub *h, struct context *ctx, const struct hub_watcher *watc
 {
     *h = (struct hub){.ctx = ctx, .watcher = *watcher};
     map_init(&h->targets);
+    for (size_t i = 0; i < TARGET_BUCKETS; i++)
+        list_init(&h->buckets[i]);
 }
 
 void hub_release(struct hub *h)
@@ -34,6 +35,7 @@ static struct target *target_new(struct hub *h, struct slice name)
     t->name_n = (uint16_t)name.n;
     t->bucket = (uint16_t)target_bucket(name);
     list_init(&t->members);
+    list_push_back(&h->buckets[t->bucket], &t->of_bucket);
     list_init(&t->queued);
     list_init(&t->changed);
     map_insert(&h->targets, &t->node, hub_name(t));
@@ -44,6 +46,7 @@ void hub_forget(struct hub *h, struct target *t)
 {
     assert(t->member_count == 0);
     map_remove(&h->targets, &t->node);
+    list_remove(&t->of_bucket);
     list_remove(&t->queued);
     list_remove(&t->changed);
     free(t->seen);

@@ -5,7 +5,7 @@
 
 #include "common/list.h"
 #include "common/map.h"
-#include "common/slice.h"
+#include "common/target.h"
 #include "gateway/context.h"
 
 struct conn;
@@ -14,8 +14,10 @@ struct conn;
 enum target_state {
     TARGET_WANTED,     /* to be subscribed at the end of this turn, or when the link is up again */
     TARGET_ASKED,      /* SSUBSCRIBE is on its way */
-    TARGET_SUBSCRIBED, /* confirmed; its meta is being read */
-    TARGET_LIVE,       /* events arrive, last_id is known */
+    TARGET_SUBSCRIBED, /* confirmed, and owes nobody anything; its meta is being read */
+    TARGET_DOUBTED,    /* confirmed again; its head is being compared with last_id */
+    TARGET_FILLING,    /* what was missed is being read from its log; what arrives meanwhile is found there */
+    TARGET_LIVE,       /* events arrive, all up to last_id was delivered */
 };
 
 /* Where a Kafka partition stands in a target: what was applied last. */
@@ -24,16 +26,18 @@ struct seen {
     uint64_t offset, n;
 };
 
-#define SEEN_MAX 16
+#define SEEN_MAX 64
 
 struct target {
     struct map_node node; /* key: name */
     struct list members;  /* struct member.of_target */
-    struct list queued;   /* in one of the bus's lists: to subscribe, or lingering */
-    struct list changed;  /* in the census's list of users whose count is to be written */
-    uint64_t linger_ms;   /* when to let go; while without members */
-    uint64_t last_id;     /* of the last event seen or applied before the subscription */
-    struct seen *seen;    /* owned; seen_count entries, most recent last */
+    struct list of_bucket;
+    struct list queued;  /* in a list of the bus (to subscribe, lingering) or of its channels (channel.h) */
+    struct list changed; /* in the census's list of users whose count is to be written */
+    uint64_t due_ms;     /* of whose list it is in: when to let go, to look again, to wait no longer */
+    uint64_t last_id;    /* of the last event seen or applied before the subscription */
+    uint64_t upto;       /* not live: the highest id that came meanwhile. Suspected: the head that was found */
+    struct seen *seen;   /* owned; seen_count entries, most recent last */
     struct limit_rate rate;
     uint32_t member_count;
     uint32_t settled;      /* member_count when the census last compared it with the cap */
@@ -72,7 +76,8 @@ struct hub {
     struct context *ctx;
     struct hub_watcher watcher;
     struct map targets;
-    size_t users; /* targets of users that have members */
+    struct list buckets[TARGET_BUCKETS]; /* the same targets: struct target.of_bucket */
+    size_t users;                        /* targets of users that have members */
 };
 
 void hub_init(struct hub *h, struct context *ctx, const struct hub_watcher *watcher);

@@ -30,6 +30,7 @@ enum reply_kind {
     REPLY_PING, /* the server's own heartbeat */
     REPLY_RESUMED,
     REPLY_ECHO,
+    REPLY_GAP, /* events were missed and are not kept any more: the client may ask elsewhere */
 };
 
 /* What a client is told that named where it stood. */
@@ -45,6 +46,7 @@ struct reply {
     const struct message *to;        /* PONG, ECHO: what is answered */
     const char *code, *detail;       /* ERROR: snake_case word and sentence, static */
     const struct recovery *recovery; /* RESUMED */
+    uint64_t gap_from, gap_to;       /* GAP: the id before, and that of the first event behind it */
 };
 
 /* The first message on a connection. */

@@ -5,7 +5,7 @@
 
 void position_add(struct positions *p, struct node_position *n)
 {
-    *n = (struct node_position){0};
+    n->heard = n->safe = 0;
     list_push_back(&p->nodes, &n->of_positions);
 }
 

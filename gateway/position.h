@@ -21,7 +21,7 @@ struct node_position {
     size_t held; /* targets that owe something */
 };
 
-/* A new node: nothing was heard, so the worker's safe id is 0 until something is. */
+/* A new node, zero-initialised once: nothing was heard, so the worker's safe id is 0 until something is. */
 void position_add(struct positions *p, struct node_position *n);
 void position_remove(struct node_position *n);
 

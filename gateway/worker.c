@@ -41,7 +41,8 @@ static bool on_turn(struct turn_hook *hook)
     if (!more)
         fanout_written(&w->fanout);
     reap(w);
-    atomic_store_explicit(&w->ready, !w->draining && bus_is_up(&w->bus), memory_order_relaxed);
+    atomic_store_explicit(&w->ready, !w->draining && bus_is_up(&w->bus) && bus_is_trusted(&w->bus),
+                          memory_order_relaxed);
     return more;
 }
 
@@ -102,7 +103,7 @@ static void measure(struct worker *w)
     gauge_set(&w->metrics->frames, (int64_t)frame_live());
     gauge_set(&w->metrics->targets, (int64_t)w->hub.targets.count);
     gauge_set(&w->metrics->sockets, (int64_t)w->http.conns.sockets);
-    gauge_set(&w->metrics->redis_links, bus_links_up(&w->bus));
+    bus_measure(&w->bus);
 }
 
 static void on_tick(struct timer *t)
