@@ -3,6 +3,7 @@
 #include "router/downstream.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "router/message.h"
 
 #include <stdlib.h>
 
@@ -10,7 +11,6 @@
 #define WATCH_MS         100
 #define AWAY_MS          1000
 #define REVOKE_COMMIT_MS 1000
-#define HEADERS_MAX      128
 #define FIELDS_MAX       3     /* of a partition, in a marker */
 #define UNFINISHED_MAX   65536 /* records of one partition behind a dead letter */
 
@@ -37,38 +37,10 @@ static size_t room(struct consumer *c)
     return n;
 }
 
-static size_t read_headers(const rd_kafka_message_t *m, struct record_header out[HEADERS_MAX])
-{
-    rd_kafka_headers_t *headers;
-    if (rd_kafka_message_headers(m, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return 0;
-    size_t n = 0;
-    const char *name;
-    const void *value;
-    size_t size;
-    while (n < HEADERS_MAX && rd_kafka_header_get_all(headers, n, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR)
-        out[n++] = (struct record_header){.name = slice_of(name), .value = {value, size}};
-    return n;
-}
-
-static int64_t timestamp_of(const rd_kafka_message_t *m)
-{
-    rd_kafka_timestamp_type_t type;
-    int64_t ms = rd_kafka_message_timestamp(m, &type);
-    return ms >= 0 ? ms : (int64_t)clock_wall_ms();
-}
-
 static void dispatch(struct downstream *d, struct partition *p, rd_kafka_message_t *m)
 {
-    struct record_header headers[HEADERS_MAX];
-    const struct record r = {.topic = slice_of(p->topic),
-                             .partition = m->partition,
-                             .offset = m->offset,
-                             .timestamp_ms = timestamp_of(m),
-                             .key = {m->key, m->key_len},
-                             .value = {m->payload, m->len},
-                             .headers = headers,
-                             .header_count = read_headers(m, headers)};
+    struct record_header headers[MESSAGE_HEADERS_MAX];
+    const struct record r = message_record(m, headers);
     struct step step = partition_open(p, m->offset, m);
     struct event ev;
     enum decode_outcome outcome = decode_record(&d->decoder, &r, &ev);
@@ -274,7 +246,9 @@ static void on_commit_failed(struct consumer *c, const rd_kafka_topic_partition_
 
 static void on_assigned(struct consumer *c, const rd_kafka_topic_partition_list_t *partitions)
 {
-    assignment_add(&of_consumer(c)->assignment, partitions);
+    struct downstream *d = of_consumer(c);
+    d->flowed_ms = d->loop->now_ms; /* where they start must be asked first */
+    assignment_add(&d->assignment, partitions);
 }
 
 /* The next owner starts at the lowest watermark: the nearer it is, the less is applied twice. */
@@ -287,6 +261,8 @@ static void on_revoked(struct consumer *c, const rd_kafka_topic_partition_list_t
         commit_now(d, partitions, REVOKE_COMMIT_MS);
     }
     assignment_remove(&d->assignment, partitions);
+    if (!d->stopping)
+        refill_wake(&d->refill);
 }
 
 static void on_placed(struct assignment *a)
@@ -295,6 +271,8 @@ static void on_placed(struct assignment *a)
     d->marks_due = true;
     mark_everything(d);
     commit(d); /* from now on the group has commits on these topics: new partitions start at their beginning */
+    if (!d->stopping)
+        refill_wake(&d->refill);
 }
 
 /* ---- Redis ---- */
@@ -327,6 +305,7 @@ static void on_data_lost(struct publisher *pub)
 {
     struct downstream *d = pub->owner;
     d->round_spoiled = true;
+    refill_halt(&d->refill);
     assignment_lose(&d->assignment);
 }
 
@@ -338,10 +317,17 @@ static void on_flowing(struct publisher *pub)
         mark_everything(d);
 }
 
+static void on_moved(struct publisher *pub)
+{
+    struct downstream *d = pub->owner;
+    refill_halt(&d->refill);
+}
+
 static void on_down(struct publisher *pub)
 {
     struct downstream *d = pub->owner;
     d->round_spoiled = true;
+    refill_halt(&d->refill);
     assignment_rewind(&d->assignment);
 }
 
@@ -381,7 +367,8 @@ static void go_on_stopping(struct downstream *d)
         assignment_answer(&d->assignment);
         consumer_close(&d->consumer);
     }
-    if (d->closing && d->consumer.state == CONSUMER_CLOSED && d->assignment.lookup == NULL && d->probe == NULL) {
+    if (d->closing && d->consumer.state == CONSUMER_CLOSED && d->assignment.lookup == NULL && d->probe == NULL &&
+        refill_is_quiet(&d->refill)) {
         void (*on_stopped)(struct downstream *) = d->on_stopped;
         d->on_stopped = NULL;
         if (on_stopped != NULL)
@@ -426,6 +413,7 @@ void downstream_stop(struct downstream *d, void (*on_stopped)(struct downstream 
 {
     d->stopping = true;
     d->on_stopped = on_stopped;
+    refill_halt(&d->refill);
     d->flowed_ms = d->loop->now_ms;
     timer_start(d->loop, &d->watch_timer, 0);
 }
@@ -440,6 +428,7 @@ static const struct publisher_ops publisher_ops = {.on_ready = on_ready,
                                                    .on_markers_read = on_markers_read,
                                                    .on_markers_created = on_markers_created,
                                                    .on_data_lost = on_data_lost,
+                                                   .on_moved = on_moved,
                                                    .on_flowing = on_flowing,
                                                    .on_down = on_down};
 
@@ -460,10 +449,14 @@ int downstream_start(struct downstream *d, const struct downstream_setup *setup,
                              .metrics = setup->metrics,
                              .deadletters = setup->deadletters,
                              .flowed_ms = setup->loop->now_ms};
-    /* The consumer's hook stands before the link's, so that what a turn dispatches is written in the same turn. */
+    /* The hooks of those who read stand before the link's, so that what a turn dispatches is written in the same turn.
+     */
     if (consumer_start(&d->consumer, d->loop, setup->consumer, setup->topics, setup->topic_count, &consumer_ops, d,
-                       why) != 0)
+                       why) != 0) {
+        rd_kafka_conf_destroy(setup->reader);
         return -1;
+    }
+    refill_init(&d->refill, d->loop, setup->decoder, setup->reader, d->metrics, &d->publisher, &d->assignment);
     decoder_init(&d->decoder, setup->decoder);
     publisher_init(&d->publisher, d->loop, setup->redis, d->conf, d->metrics, &publisher_ops, d);
     assignment_init(&d->assignment, d->loop, d->conf, &d->consumer, &d->publisher, setup->topics, setup->topic_count, d,
@@ -477,6 +470,7 @@ void downstream_release(struct downstream *d)
     struct timer *timers[] = {&d->mark_timer, &d->check_timer, &d->commit_timer, &d->watch_timer};
     for (size_t i = 0; i < ARRAY_LEN(timers); i++)
         timer_stop(timers[i]);
+    refill_release(&d->refill);
     assignment_release(&d->assignment);
     publisher_release(&d->publisher);
     decoder_release(&d->decoder);

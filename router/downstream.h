@@ -6,6 +6,7 @@
 #include "router/assignment.h"
 #include "router/deadletter.h"
 #include "router/decode.h"
+#include "router/refill.h"
 
 struct downstream {
     struct loop *loop;
@@ -16,6 +17,7 @@ struct downstream {
     struct consumer consumer;
     struct publisher publisher;
     struct assignment assignment;
+    struct refill refill;
     uint64_t flowed_ms;   /* when there last was room */
     unsigned mark_bucket; /* where the round of watermarks stands */
     bool marks_due;       /* new places: all buckets must know them soon */
@@ -37,8 +39,8 @@ struct downstream_setup {
     struct router_metrics *metrics;
     const struct redis_site *redis;
     const struct decoder_conf *decoder;
-    rd_kafka_conf_t *consumer; /* taken */
-    const char *const *topics; /* borrowed for its life */
+    rd_kafka_conf_t *consumer, *reader; /* taken */
+    const char *const *topics;          /* borrowed for its life */
     size_t topic_count;
     struct deadletters *deadletters;
 };

@@ -88,6 +88,7 @@ static void sample(void *ctx)
         up += node_is_fine(n);
         refusing += n->state == NODE_READY && (n->pipe.refused || n->policy[0] != '\0');
     }
+    gauge_set(&m->refilling_buckets, (int64_t)refill_plan_buckets(&d->refill.plan));
     gauge_set(&m->redis_up, up);
     gauge_set(&m->redis_refusing, refusing);
     gauge_set(&m->kafka_up, d->consumer.state == CONSUMER_MEMBER && !d->consumer.unreachable);

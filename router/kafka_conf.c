@@ -9,8 +9,10 @@
 #include <stdlib.h>
 
 #define FOR_CONSUMER (1u << KAFKA_CONSUMER)
+#define FOR_READER   (1u << KAFKA_READER)
+#define FOR_READING  (FOR_CONSUMER | FOR_READER)
 #define FOR_PRODUCER (1u << KAFKA_PRODUCER)
-#define FOR_BOTH     (FOR_CONSUMER | FOR_PRODUCER)
+#define FOR_ALL      (FOR_READING | FOR_PRODUCER)
 
 static const struct {
     unsigned roles;
@@ -18,25 +20,29 @@ static const struct {
     const char *fixed; /* why nobody may change it, or NULL */
 } defaults[] = {
     {FOR_CONSUMER, "partition.assignment.strategy", "cooperative-sticky", "rebalances must not stop every partition"},
-    {FOR_CONSUMER, "enable.auto.commit", "false", "only what Redis holds is committed"},
-    {FOR_CONSUMER, "enable.auto.offset.store", "false", "only what Redis holds is committed"},
+    {FOR_READING, "enable.auto.commit", "false", "only what Redis holds is committed"},
+    {FOR_READING, "enable.auto.offset.store", "false", "only what Redis holds is committed"},
     {FOR_CONSUMER, "enable.partition.eof", "false", "the ends of partitions are no records"},
     /* A position below the oldest record: what is left is delivered, nothing is skipped. */
-    {FOR_CONSUMER, "auto.offset.reset", "earliest", "where partitions start is START's to say"},
+    {FOR_READING, "auto.offset.reset", "earliest", "where partitions start is START's to say"},
     {FOR_CONSUMER, "heartbeat.interval.ms", "2000", NULL},
-    {FOR_CONSUMER, "topic.metadata.refresh.interval.ms", "10000", NULL},
+    {FOR_READING, "topic.metadata.refresh.interval.ms", "10000", NULL},
     /* A full local queue makes librdkafka wait a second before it fetches again: keep it well above a second's worth.
      */
     {FOR_CONSUMER, "queued.min.messages", "100000", NULL},
     {FOR_CONSUMER, "queued.max.messages.kbytes", "65536", NULL},
-    {FOR_CONSUMER, "fetch.wait.max.ms", "100", NULL},
-    {FOR_CONSUMER, "allow.auto.create.topics", "false", NULL},
+    /* A reader is not in a hurry, and what it holds is taken from others. */
+    {FOR_READER, "enable.partition.eof", "true", "that a partition ends here must be known"},
+    {FOR_READER, "queued.min.messages", "20000", NULL},
+    {FOR_READER, "queued.max.messages.kbytes", "16384", NULL},
+    {FOR_READING, "fetch.wait.max.ms", "100", NULL},
+    {FOR_READING, "allow.auto.create.topics", "false", NULL},
     {FOR_PRODUCER, "enable.idempotence", "true", "a retry must not repeat or reorder records"},
     {FOR_PRODUCER, "linger.ms", "2", NULL},
-    {FOR_BOTH, "socket.keepalive.enable", "true", NULL},
-    {FOR_BOTH, "reconnect.backoff.ms", "50", NULL},
-    {FOR_BOTH, "reconnect.backoff.max.ms", "2000", NULL},
-    {FOR_BOTH, "log.connection.close", "false", NULL},
+    {FOR_ALL, "socket.keepalive.enable", "true", NULL},
+    {FOR_ALL, "reconnect.backoff.ms", "50", NULL},
+    {FOR_ALL, "reconnect.backoff.max.ms", "2000", NULL},
+    {FOR_ALL, "log.connection.close", "false", NULL},
 };
 
 static int set(rd_kafka_conf_t *conf, const char *name, const char *value, char **why)
@@ -74,8 +80,12 @@ static int apply_settings(rd_kafka_conf_t *conf, const struct kafka_settings *s,
         return -1;
     if (role == KAFKA_PRODUCER)
         return set_u64(conf, "message.timeout.ms", s->delivery_bound_ms, why);
-    if (set(conf, "group.id", s->group_id, why) != 0 ||
-        set_optional(conf, "group.instance.id", s->instance_id, why) != 0)
+    /* A reader names the group too, because the library wants a name, but never joins it. */
+    if (set(conf, "group.id", s->group_id, why) != 0)
+        return -1;
+    if (role == KAFKA_READER)
+        return 0;
+    if (set_optional(conf, "group.instance.id", s->instance_id, why) != 0)
         return -1;
     return set_u64(conf, "session.timeout.ms", s->session_ms, why);
 }

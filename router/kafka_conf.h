@@ -7,7 +7,11 @@
 
 #include <librdkafka/rdkafka.h>
 
-enum kafka_role { KAFKA_CONSUMER, KAFKA_PRODUCER };
+enum kafka_role {
+    KAFKA_CONSUMER, /* the member of the group */
+    KAFKA_READER,   /* reads what it is told to, in no group (reader.h) */
+    KAFKA_PRODUCER
+};
 
 /* One property as the operator wrote it: "SASL_MECHANISM" or "sasl.mechanism". */
 struct kafka_property {

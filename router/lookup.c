@@ -103,11 +103,12 @@ static int fill_ends(struct lookup *l, struct lookup_row *row)
 
 static void ask(struct lookup *l)
 {
-    if (find_commits(l) != 0)
+    if (!l->ends && find_commits(l) != 0)
         return;
     for (int i = 0; i < l->partitions->cnt; i++) {
         struct lookup_row *row = &l->rows[i];
-        fill_commit(l, row);
+        if (!l->ends)
+            fill_commit(l, row);
         if (row->committed < 0 && fill_ends(l, row) != 0)
             return;
     }
@@ -127,16 +128,13 @@ static void *run(void *arg)
     return NULL;
 }
 
-struct lookup *lookup_start(struct loop *loop, rd_kafka_t *rk, rd_kafka_topic_partition_list_t *partitions,
-                            const char *const *topics, size_t topic_count, int64_t since_ms, void *owner,
-                            void (*on_done)(struct lookup *))
+static struct lookup *new_lookup(struct loop *loop, rd_kafka_t *rk, rd_kafka_topic_partition_list_t *partitions,
+                                 int64_t since_ms, void *owner, void (*on_done)(struct lookup *))
 {
     struct lookup *l = xcalloc(1, sizeof(*l));
     *l = (struct lookup){.loop = loop,
                          .rk = rk,
                          .partitions = partitions,
-                         .topics = topics,
-                         .topic_count = topic_count,
                          .since_ms = since_ms,
                          .owner = owner,
                          .on_done = on_done,
@@ -148,9 +146,32 @@ struct lookup *lookup_start(struct loop *loop, rd_kafka_t *rk, rd_kafka_topic_pa
                                          .low = -1,
                                          .high = -1,
                                          .at_time = -1};
+    return l;
+}
+
+static struct lookup *begin(struct lookup *l)
+{
     if (pthread_create(&l->thread, NULL, run, l) != 0)
         BUG("cannot start a thread");
     return l;
+}
+
+struct lookup *lookup_start(struct loop *loop, rd_kafka_t *rk, rd_kafka_topic_partition_list_t *partitions,
+                            const char *const *topics, size_t topic_count, int64_t since_ms, void *owner,
+                            void (*on_done)(struct lookup *))
+{
+    struct lookup *l = new_lookup(loop, rk, partitions, since_ms, owner, on_done);
+    l->topics = topics;
+    l->topic_count = topic_count;
+    return begin(l);
+}
+
+struct lookup *lookup_start_ends(struct loop *loop, rd_kafka_t *rk, rd_kafka_topic_partition_list_t *partitions,
+                                 int64_t since_ms, void *owner, void (*on_done)(struct lookup *))
+{
+    struct lookup *l = new_lookup(loop, rk, partitions, since_ms, owner, on_done);
+    l->ends = true;
+    return begin(l);
 }
 
 void lookup_free(struct lookup *l)

@@ -13,9 +13,11 @@ struct lookup_row {
     const char *topic; /* in lookup.partitions */
     int32_t id;
     int64_t committed;
-    struct slice metadata;      /* of the commit; may be empty */
-    bool topic_has_commits;     /* of this group, on any partition of the topic */
-    int64_t low, high, at_time; /* asked only where nothing is committed: first offset, end, first offset at `since` */
+    struct slice metadata;  /* of the commit; may be empty */
+    bool topic_has_commits; /* of this group, on any partition of the topic */
+    /* First offset, end, and the first offset at `since` (the end when there is none): asked where nothing is
+     * committed, or of all when ends are what is wanted. */
+    int64_t low, high, at_time;
 };
 
 struct lookup {
@@ -27,6 +29,7 @@ struct lookup {
     const char *const *topics;                   /* borrowed: all that the group reads */
     size_t topic_count;
     int64_t since_ms; /* wall time for at_time, or -1 */
+    bool ends;        /* only low, high and at_time are asked */
     void *owner;
     void (*on_done)(struct lookup *l);
     /* The answer: */
@@ -44,6 +47,9 @@ struct slice lookup_metadata(const rd_kafka_topic_partition_t *commit);
 struct lookup *lookup_start(struct loop *loop, rd_kafka_t *rk, rd_kafka_topic_partition_list_t *partitions,
                             const char *const *topics, size_t topic_count, int64_t since_ms, void *owner,
                             void (*on_done)(struct lookup *));
+/* The same, but asks only for low, high and at_time, of every partition. */
+struct lookup *lookup_start_ends(struct loop *loop, rd_kafka_t *rk, rd_kafka_topic_partition_list_t *partitions,
+                                 int64_t since_ms, void *owner, void (*on_done)(struct lookup *));
 /* Waits for the thread, which has ended or ends within seconds. */
 void lookup_free(struct lookup *l);
 

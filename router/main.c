@@ -163,16 +163,22 @@ static struct decoder_conf decoder_of(const struct app *app)
 static int start_downstream(struct app *app, const struct config *cfg, char **why)
 {
     const struct decoder_conf decoder = decoder_of(app);
-    const struct downstream_setup setup = {.loop = &app->loop,
-                                           .conf = app->conf,
-                                           .metrics = app->cells,
-                                           .redis = &app->redis,
-                                           .decoder = &decoder,
-                                           .consumer = make_kafka_conf(cfg, app->conf, KAFKA_CONSUMER, why),
-                                           .topics = app->topics,
-                                           .topic_count = app->topic_count,
-                                           .deadletters = &app->deadletters};
-    return setup.consumer == NULL ? -1 : downstream_start(&app->downstream, &setup, why);
+    struct downstream_setup setup = {.loop = &app->loop,
+                                     .conf = app->conf,
+                                     .metrics = app->cells,
+                                     .redis = &app->redis,
+                                     .decoder = &decoder,
+                                     .topics = app->topics,
+                                     .topic_count = app->topic_count,
+                                     .deadletters = &app->deadletters};
+    setup.consumer = make_kafka_conf(cfg, app->conf, KAFKA_CONSUMER, why);
+    if (setup.consumer == NULL)
+        return -1;
+    setup.reader = make_kafka_conf(cfg, app->conf, KAFKA_READER, why);
+    if (setup.reader != NULL)
+        return downstream_start(&app->downstream, &setup, why);
+    rd_kafka_conf_destroy(setup.consumer);
+    return -1;
 }
 
 /* ---- HTTP ---- */

@@ -107,16 +107,19 @@ static void end(struct markers *m)
     m->ops->on_read(m, !m->failed);
 }
 
-static void note_part(struct markers_part *part, const redisReply *watermark, const redisReply *bound, bool since_zero)
+/* Whether this marker misses what came before, and does not know where live events start. */
+static bool note_part(struct markers_part *part, const redisReply *watermark, const redisReply *bound, bool since_zero)
 {
     uint64_t offset;
-    bool known = reply_u64(watermark, &offset);
+    bool known = reply_u64(watermark, &offset), unbound;
     if (known && (part->lowest == MARKERS_NO_WATERMARK || (int64_t)offset < part->lowest))
         part->lowest = (int64_t)offset;
     if (bound->type == REDIS_REPLY_STRING)
-        part->unbound |= !reply_u64(bound, &offset);
+        unbound = !reply_u64(bound, &offset);
     else
-        part->unbound |= !known && !since_zero;
+        unbound = !known && !since_zero;
+    part->unbound |= unbound;
+    return unbound;
 }
 
 enum { EPOCH, SINCE, REFILLING, FIRST_PART }; /* in a reply */
@@ -129,9 +132,11 @@ static void note_marker(struct markers *m, unsigned bucket, redisReply *const *f
         return;
     }
     bool since_zero = fields[SINCE]->type == REDIS_REPLY_STRING && strcmp(fields[SINCE]->str, "0") == 0;
-    m->refilling += reply_u64(fields[REFILLING], &refilling) && refilling > 0;
+    bool incomplete = reply_u64(fields[REFILLING], &refilling) && refilling > 0;
     for (size_t i = 0; i < m->part_count; i++)
-        note_part(&m->parts[i], fields[FIRST_PART + 2 * i], fields[FIRST_PART + 2 * i + 1], since_zero);
+        incomplete |= note_part(&m->parts[i], fields[FIRST_PART + 2 * i], fields[FIRST_PART + 2 * i + 1], since_zero);
+    m->incomplete[bucket] = incomplete;
+    m->refilling += incomplete;
 }
 
 static void on_marker(void *arg, const redisReply *reply)
@@ -180,6 +185,7 @@ void markers_read(struct markers *m, const char *const *parts, size_t count)
         m->parts[i] = (struct markers_part){.lowest = MARKERS_NO_WATERMARK};
     size_t argc = write_question(m, parts);
     memset(m->fresh, 0, sizeof(m->fresh));
+    memset(m->incomplete, 0, sizeof(m->incomplete));
     for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++) {
         char key[TARGET_NAME_SIZE];
         if (!is_own(m, bucket))

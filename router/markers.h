@@ -42,9 +42,10 @@ struct markers {
     struct buf names;   /* the fields of bounds */
     size_t part_count;  /* the parts asked about */
     struct markers_part *parts;
-    uint64_t fresh[TARGET_BUCKETS]; /* epochs read; 0: there is no marker */
-    size_t missing;                 /* markers that are not there */
-    size_t refilling;               /* those whose history is not whole */
+    uint64_t fresh[TARGET_BUCKETS];  /* epochs read; 0: there is no marker */
+    size_t missing;                  /* markers that are not there */
+    size_t refilling;                /* those whose history is not whole, or may not be */
+    bool incomplete[TARGET_BUCKETS]; /* the same by bucket */
     /* The comparison that goes on all the time: */
     unsigned check_bucket; /* next to ask about */
     bool lost;

@@ -39,6 +39,7 @@ static void judge_policy(struct node *n, struct slice policy)
         log_info("redis_evicts_no_more", LOG_S("address", n->rc.link.label));
     snprintf(n->policy, sizeof(n->policy), "%.*s", bad ? (int)policy.n : 0, policy.p);
     pipe_hold(&n->pipe, bad);
+    pipe_hold(&n->refill, bad);
 }
 
 /* A user who may not ask for INFO is believed to know what he does. */
@@ -81,6 +82,7 @@ static void on_down(struct redis_commands *rc, const char *reason)
     n->state = NODE_DOWN;
     redis_library_stop(&n->library);
     pipe_close(&n->pipe);
+    pipe_close(&n->refill);
     n->ops->on_down(n);
 }
 
@@ -104,7 +106,7 @@ static void on_open(struct pipe *p)
 static void on_refused(struct pipe *p, enum redis_fn_result why)
 {
     struct node *n = p->owner;
-    n->ops->on_refused(n, why);
+    n->ops->on_refused(n, p, why);
 }
 
 static void on_still(struct pipe *p)
@@ -117,6 +119,16 @@ static void on_confirmed(struct pipe *p, const struct pipe_call *call, bool dupl
 {
     struct node *n = p->owner;
     n->ops->on_confirmed(n, call, duplicate, latency_us);
+}
+
+static void on_nothing(struct pipe *p)
+{
+}
+
+static void on_refilled(struct pipe *p, const struct pipe_call *call, bool duplicate, uint64_t latency_us)
+{
+    struct node *n = p->owner;
+    n->ops->on_refilled(n, call, duplicate);
 }
 
 static void on_read(struct markers *m, bool ok)
@@ -135,6 +147,7 @@ static void on_changed(struct markers *m)
 {
     struct node *n = m->owner;
     pipe_abandon(&n->pipe);
+    pipe_abandon(&n->refill);
     n->ops->on_data_lost(n);
 }
 
@@ -149,6 +162,11 @@ static const struct pipe_ops pipe_ops = {.on_confirmed = on_confirmed,
                                          .on_refused = on_refused,
                                          .on_closed = on_closed,
                                          .on_still = on_still};
+static const struct pipe_ops refill_ops = {.on_confirmed = on_refilled,
+                                           .on_open = on_nothing,
+                                           .on_refused = on_refused,
+                                           .on_closed = on_closed,
+                                           .on_still = on_nothing};
 static const struct markers_ops markers_ops = {
     .on_read = on_read, .on_changed = on_changed, .on_created = on_created, .on_lost = on_lost};
 
@@ -159,6 +177,7 @@ void node_init(struct node *n, struct loop *l, const uint16_t *home, uint16_t se
     redis_library_init(&n->library, l, &n->rc, n, on_library_ready);
     markers_init(&n->markers, &n->rc, home, self, &markers_ops, n);
     pipe_init(&n->pipe, l, &n->rc, &pipe_ops, n, n->markers.epochs);
+    pipe_init(&n->refill, l, &n->rc, &refill_ops, n, n->markers.epochs);
     redis_commands_init(&n->rc, l, NULL, n, on_up, on_down);
 }
 
@@ -172,6 +191,7 @@ void node_release(struct node *n)
     n->state = NODE_DOWN;
     redis_commands_release(&n->rc);
     pipe_release(&n->pipe);
+    pipe_release(&n->refill);
     markers_release(&n->markers);
     redis_library_release(&n->library);
 }
@@ -180,6 +200,17 @@ void node_open(struct node *n)
 {
     if (n->state == NODE_READY && n->pipe.state == PIPE_CLOSED && !n->reloading && !n->markers.reading)
         pipe_open(&n->pipe);
+}
+
+struct pipe *node_refill_pipe(struct node *n)
+{
+    struct pipe *p = &n->refill;
+    if (p->state != PIPE_CLOSED || n->pipe.state != PIPE_OPEN || n->reloading || n->markers.reading)
+        return p;
+    p->beat_bucket = n->pipe.beat_bucket;
+    p->floor = MAX(p->floor, n->pipe.floor);
+    pipe_open(p);
+    return p;
 }
 
 void node_second(struct node *n)

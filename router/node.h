@@ -26,12 +26,14 @@ struct node_ops {
     /* The pipe is open (again): watermarks can be sent. */
     void (*on_flowing)(struct node *n);
     /* Redis answered a call with an error. */
-    void (*on_refused)(struct node *n, enum redis_fn_result why);
+    void (*on_refused)(struct node *n, const struct pipe *p, enum redis_fn_result why);
     /* The link broke; everything queued was dropped. */
     void (*on_down)(struct node *n);
     /* Calls were held back (pipe_calm), and none is under way any more. */
     void (*on_still)(struct node *n);
     void (*on_confirmed)(struct node *n, const struct pipe_call *call, bool duplicate, uint64_t latency_us);
+    /* The same of what was refilled. */
+    void (*on_refilled)(struct node *n, const struct pipe_call *call, bool duplicate);
 };
 
 struct node {
@@ -42,6 +44,8 @@ struct node {
     struct redis_commands rc;
     struct markers markers;
     struct pipe pipe;
+    struct pipe
+        refill; /* history, on the same link: its calls overtake no others, and none of them wait for its errors */
     enum node_state state;
     bool reloading;    /* the library went missing while the pipe was in use */
     char policy[32];   /* maxmemory-policy when it is not noeviction, else "" */
@@ -59,6 +63,8 @@ void node_release(struct node *n);
 
 /* After markers were read: opens the pipe, unless it is in use. */
 void node_open(struct node *n);
+/* The pipe for refills; opens it, when the other one is. */
+struct pipe *node_refill_pipe(struct node *n);
 /* Once a second, also when idle: beat, and now and then the memory policy. */
 void node_second(struct node *n);
 

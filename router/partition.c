@@ -212,7 +212,7 @@ void partition_remember(struct partition *p, uint64_t now_ms, uint64_t step_ms)
 int64_t partition_past(const struct partition *p, uint64_t now_ms, uint64_t ago_ms)
 {
     int64_t position = partition_position(p);
-    for (unsigned i = 0; i < MIN(p->past_count, PARTITION_PAST); i++) {
+    for (unsigned i = 0; ago_ms > 0 && i < MIN(p->past_count, PARTITION_PAST); i++) {
         unsigned at = (p->past_count - 1 - i) % PARTITION_PAST;
         position = MIN(position, p->past[at].position);
         if (now_ms - p->past[at].ms >= ago_ms)

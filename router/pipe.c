@@ -17,7 +17,7 @@ static struct pipe_call *at(const struct pipe *p, size_t i)
 
 static bool counts(const struct pipe_call *call)
 {
-    return call->kind == PIPE_APPEND || call->kind == PIPE_PUBLISH;
+    return call->kind != PIPE_MARK && call->kind != PIPE_BEAT;
 }
 
 static void grow(struct pipe *p)
@@ -91,7 +91,10 @@ static void send_append(struct pipe *p, const struct pipe_call *call)
                                       .window_ms = call->window_ms,
                                       .kafka_ms = call->kafka_ms,
                                       .body = call->envelope};
-    redis_fn_append(&p->scratch, &a);
+    if (call->kind == PIPE_REFILL)
+        redis_fn_refill(&p->scratch, &a);
+    else
+        redis_fn_append(&p->scratch, &a);
     send_scratch(p);
 }
 
@@ -99,7 +102,7 @@ static void send_waiting(struct pipe *p)
 {
     for (; p->sent < p->count && !p->held && !p->calm; p->sent++) {
         const struct pipe_call *call = at(p, p->sent);
-        if (call->kind == PIPE_APPEND)
+        if (call->kind != PIPE_PUBLISH)
             send_append(p, call);
         else {
             redis_fn_publish(&p->scratch, place(p), call->bucket, call->target, call->envelope);
@@ -234,7 +237,7 @@ static void confirm(struct pipe *p, uint64_t id, bool duplicate)
     struct pipe_call call = pop(p);
     p->sent--;
     if (counts(&call)) {
-        p->floor = !duplicate && call.kind == PIPE_APPEND ? MAX(p->floor, id) : p->floor;
+        p->floor = !duplicate && call.kind != PIPE_PUBLISH ? MAX(p->floor, id) : p->floor;
         p->ops->on_confirmed(p, &call, duplicate, clock_mono_us() - call.queued_us);
     }
     if (call.body != NULL)

@@ -11,6 +11,7 @@
 
 enum pipe_kind {
     PIPE_APPEND,
+    PIPE_REFILL,  /* an append to the second log */
     PIPE_PUBLISH, /* only published: no log, no coordinate */
     PIPE_MARK,    /* watermarks; lost when the pipe breaks, the next round writes better ones */
     PIPE_BEAT

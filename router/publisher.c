@@ -8,6 +8,12 @@
 
 #include <stdlib.h>
 
+/* Refills under way at a node: so many that Redis is not idle in between, so few that a live event that comes behind
+ * them does not notice. While more live events than LIVE_BUSY wait, refills get what is left. */
+#define REFILL_MOST  32
+#define REFILL_LEAST 4
+#define LIVE_BUSY    64
+
 struct node *publisher_node(struct publisher *pub, unsigned bucket)
 {
     return pub->nodes[pub->home[bucket]];
@@ -69,28 +75,87 @@ static struct body *make_body(struct publisher *pub, const struct event *ev, con
     return body;
 }
 
-void publisher_send(struct publisher *pub, const struct event *ev, uint64_t offset, const struct step *step)
+struct sending {
+    struct body *body;
+    struct pipe_call call; /* of the next target */
+    size_t at;             /* where its name is in the body */
+};
+
+static struct sending begin_sending(struct publisher *pub, const struct event *ev, uint64_t offset,
+                                    const struct step *step, enum pipe_kind kind)
 {
     size_t at;
     struct body *body = make_body(pub, ev, step, offset, &at);
-    struct pipe_call call = {.kind = ev->route->ephemeral ? PIPE_PUBLISH : PIPE_APPEND,
-                             .envelope = {body->bytes, at},
-                             .dedupe_key = {ev->dedupe_key.p != NULL ? body->bytes + at : NULL, ev->dedupe_key.n},
-                             .offset = offset,
-                             .window_ms = pub->conf->dedupe_window,
-                             .kafka_ms = ev->time_ms,
-                             .queued_us = clock_mono_us()};
-    at += ev->dedupe_key.n;
+    return (struct sending){
+        .body = body,
+        .at = at + ev->dedupe_key.n,
+        .call = {.kind = kind,
+                 .envelope = {body->bytes, at},
+                 .dedupe_key = {ev->dedupe_key.p != NULL ? body->bytes + at : NULL, ev->dedupe_key.n},
+                 .offset = offset,
+                 .window_ms = pub->conf->dedupe_window,
+                 .kafka_ms = ev->time_ms,
+                 .queued_us = clock_mono_us()}};
+}
+
+static void next_target(struct publisher *pub, struct sending *s, size_t target_size)
+{
+    s->call.target = slice_make(s->body->bytes + s->at, target_size);
+    s->call.bucket = target_bucket(s->call.target);
+    s->at += target_size;
+    set_history(pub->conf, &s->call);
+}
+
+static void push(struct sending *s, struct pipe *pipe, const struct step *step)
+{
+    s->call.body = body_ref(s->body);
+    s->call.step = partition_add_step(step);
+    pipe_push(pipe, &s->call);
+}
+
+void publisher_send(struct publisher *pub, const struct event *ev, uint64_t offset, const struct step *step)
+{
+    struct sending s = begin_sending(pub, ev, offset, step, ev->route->ephemeral ? PIPE_PUBLISH : PIPE_APPEND);
     for (size_t i = 0; i < ev->target_count; i++) {
-        call.target = slice_make(body->bytes + at, ev->targets[i].n);
-        at += ev->targets[i].n;
-        call.bucket = target_bucket(call.target);
-        call.body = body_ref(body);
-        call.step = partition_add_step(step);
-        set_history(pub->conf, &call);
-        pipe_push(&publisher_node(pub, call.bucket)->pipe, &call);
+        next_target(pub, &s, ev->targets[i].n);
+        push(&s, &publisher_node(pub, s.call.bucket)->pipe, step);
     }
-    body_unref(body);
+    body_unref(s.body);
+}
+
+void publisher_refill(struct publisher *pub, const struct event *ev, uint64_t offset, const struct step *step,
+                      bool (*is_awaited)(const void *arg, unsigned bucket), const void *arg)
+{
+    bool any = false;
+    for (size_t i = 0; i < ev->target_count && !ev->route->ephemeral; i++)
+        any |= is_awaited(arg, target_bucket(ev->targets[i]));
+    if (!any)
+        return;
+    uint64_t now_ms = clock_wall_ms();
+    struct sending s = begin_sending(pub, ev, offset, step, PIPE_REFILL);
+    for (size_t i = 0; i < ev->target_count; i++) {
+        next_target(pub, &s, ev->targets[i].n);
+        if (ev->time_ms + s.call.ttl_ms >= now_ms && is_awaited(arg, s.call.bucket))
+            push(&s, node_refill_pipe(publisher_node(pub, s.call.bucket)), step);
+    }
+    body_unref(s.body);
+}
+
+size_t publisher_refill_room(const struct publisher *pub)
+{
+    size_t room = SIZE_MAX;
+    for (size_t i = 0; i < pub->node_count; i++) {
+        const struct node *n = pub->nodes[i];
+        size_t max = n->pipe.appends > LIVE_BUSY ? REFILL_LEAST : REFILL_MOST;
+        room = MIN(room, !n->refill.held && n->refill.appends < max ? max - n->refill.appends : 0);
+    }
+    return room;
+}
+
+uint64_t publisher_retention_ms(const struct publisher *pub)
+{
+    const struct router_config *conf = pub->conf;
+    return MAX(conf->user_history_retention, MAX(conf->room_history_retention, conf->global_history_retention));
 }
 
 size_t publisher_waiting(const struct publisher *pub)
@@ -284,6 +349,10 @@ static void rehome(struct publisher *pub)
     }
     if (!moved)
         return;
+    /* What was refilled may have been sent to the wrong node: the markers know how far it got. */
+    for (size_t i = 0; i < pub->node_count; i++)
+        pipe_abandon(&pub->nodes[i]->refill);
+    pub->ops->on_moved(pub);
     count_buckets(pub);
     if (publisher_is_ready(pub))
         pub->ops->on_ready(pub);
@@ -360,12 +429,18 @@ static void on_confirmed(struct node *n, const struct pipe_call *call, bool dupl
     histogram_observe(&pub->metrics->record_seconds, now_ms > call->kafka_ms ? (now_ms - call->kafka_ms) * 1000 : 0);
 }
 
-static void on_refused(struct node *n, enum redis_fn_result why)
+static void on_refilled(struct node *n, const struct pipe_call *call, bool duplicate)
+{
+    struct publisher *pub = n->owner;
+    counter_add(duplicate ? &pub->metrics->refill_repeats : &pub->metrics->refill_appends, 1);
+}
+
+static void on_refused(struct node *n, const struct pipe *p, enum redis_fn_result why)
 {
     struct publisher *pub = n->owner;
     counter_add(&pub->metrics->append_errors[why], 1);
     if (why == REDIS_FN_MOVED || why == REDIS_FN_RETRY)
-        redis_topology_refused(&pub->topology, slice_of(n->pipe.refusal));
+        redis_topology_refused(&pub->topology, slice_of(p->refusal));
 }
 
 static void on_still(struct node *n)
@@ -381,6 +456,7 @@ static const struct node_ops node_ops = {.on_ready = on_ready,
                                          .on_flowing = on_flowing,
                                          .on_down = on_down,
                                          .on_confirmed = on_confirmed,
+                                         .on_refilled = on_refilled,
                                          .on_refused = on_refused,
                                          .on_still = on_still};
 

@@ -20,6 +20,8 @@ struct publisher_ops {
     void (*on_markers_created)(struct publisher *pub, bool ok);
     /* A node lost data: what was queued for it was dropped, what was appended there must be read again. */
     void (*on_data_lost)(struct publisher *pub);
+    /* Buckets have other homes, refills that were queued are dropped; on_ready follows when all nodes are. */
+    void (*on_moved)(struct publisher *pub);
     /* Appends flow (again). */
     void (*on_flowing)(struct publisher *pub);
     /* A node is gone, and with it what was queued for it. */
@@ -66,6 +68,15 @@ bool publisher_is_fine(const struct publisher *pub);
 
 /* Appends (or only publishes) an event to each of its targets; each adds a step to the record's. */
 void publisher_send(struct publisher *pub, const struct event *ev, uint64_t offset, const struct step *step);
+
+/* Appends an event of the past to the second logs of those of its targets whose buckets await it, and which keep events
+ * that long; nothing when its route keeps none. */
+void publisher_refill(struct publisher *pub, const struct event *ev, uint64_t offset, const struct step *step,
+                      bool (*is_awaited)(const void *arg, unsigned bucket), const void *arg);
+/* How many of those may be queued now: few, and next to none while live events queue up. */
+size_t publisher_refill_room(const struct publisher *pub);
+/* The longest time that any log keeps events. */
+uint64_t publisher_retention_ms(const struct publisher *pub);
 
 /* Reads the markers of all nodes (markers_read); what they say together is asked for afterwards. */
 void publisher_read_markers(struct publisher *pub, const char *const *parts, size_t count);
