@@ -335,7 +335,7 @@ static void hand_over(struct publisher *pub, size_t place)
  * goes by the homes that it found. */
 static void rehome(struct publisher *pub)
 {
-    bool moved = false;
+    bool was_ready = publisher_is_ready(pub), moved = false;
     if (pub->asked > 0)
         return;
     for (size_t i = 0; i < pub->node_count; i++) {
@@ -354,7 +354,7 @@ static void rehome(struct publisher *pub)
         pipe_abandon(&pub->nodes[i]->refill);
     pub->ops->on_moved(pub);
     count_buckets(pub);
-    if (publisher_is_ready(pub))
+    if (!was_ready && publisher_is_ready(pub))
         pub->ops->on_ready(pub);
 }
 
@@ -383,6 +383,8 @@ static bool is_last_answer(struct publisher *pub, bool *ok)
 static void on_markers_read(struct node *n, bool ok)
 {
     struct publisher *pub = n->owner;
+    if (!ok)
+        redis_topology_doubt(&pub->topology);
     if (!is_last_answer(pub, &ok))
         return;
     pub->ops->on_markers_read(pub, ok);

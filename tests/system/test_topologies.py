@@ -1,5 +1,6 @@
 """Every way in which Redis is run: events of each user arrive in order, none is missing, whatever the servers do."""
 
+import signal
 import time
 
 from lib.cluster import task
@@ -45,10 +46,11 @@ def unique(device, count, seconds):
 
 
 def check_all(cluster, devices, events, seconds=60):
+    for user in devices:
+        cluster.wait_log(user, events, seconds)
     for user, device in devices.items():
         got = unique(device, events, seconds)
         assert got == list(range(events)), f"{user}: {first_fault(got)}"
-    for user in devices:
         assert cluster.log_length(user) == events, user
 
 
@@ -81,3 +83,55 @@ def test_several_nodes_deliver(new_cluster):
         client = cluster.redis.client(port)
         assert client("KEYS", "tg:{*}:l:*"), "a node without a log: all went to the others"
         client.close()
+
+
+def during_stream(cluster, what, events=400, seconds=6, at=100, more=()):
+    """Runs what() in the middle of a stream of all users, and checks that everything arrives."""
+    _, devices = connect_all(cluster)
+    for n in stream(cluster, list(devices), events, seconds):
+        if n == at:
+            what()
+    check_all(cluster, devices, events, 90)
+    for program in cluster.programs:
+        program.wait_ready()
+
+
+def test_sentinel_failover(new_cluster):
+    cluster = new_cluster(redis=Sentinels)
+    during_stream(cluster, cluster.redis.kill_master)
+
+
+test_sentinel_failover.seconds = 200
+
+
+def test_cluster_failover(new_cluster):
+    cluster = new_cluster(redis=lambda folder: RedisCluster(folder, replicas=1))
+    during_stream(cluster, cluster.redis.kill_master)
+
+
+test_cluster_failover.seconds = 200
+
+
+def test_slots_that_move_under_load(new_cluster):
+    cluster = new_cluster(redis=RedisCluster)
+    first, second, _ = sorted(cluster.redis.masters())
+    def there_and_back():
+        cluster.redis.move(first, second, 5000)
+        cluster.redis.move(second, first, 5000)
+    during_stream(cluster, there_and_back, events=600, seconds=10)
+
+
+test_slots_that_move_under_load.seconds = 200
+
+
+def test_one_of_several_nodes_stopped_for_a_while(new_cluster):
+    cluster = new_cluster(redis=Several)
+    def stop_one():
+        proc = cluster.redis.nodes[1].proc
+        proc.signal(signal.SIGSTOP)
+        time.sleep(10)
+        proc.signal(signal.SIGCONT)
+    during_stream(cluster, stop_one)
+
+
+test_one_of_several_nodes_stopped_for_a_while.seconds = 200

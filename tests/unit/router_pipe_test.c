@@ -20,7 +20,7 @@ struct sent {
     uint64_t seq, epoch, offset;
 };
 
-enum mood { FINE, OUT_OF_MEMORY, NO_LIBRARY, MOOD_COUNT };
+enum mood { FINE, OUT_OF_MEMORY, NO_LIBRARY, MOVED, MOOD_COUNT };
 
 static struct sent wire[4 * CALLS * 64];
 static size_t wire_head, wire_tail;
@@ -97,6 +97,8 @@ static void serve_one(void)
         answer_error("OOM command not allowed when used memory > 'maxmemory'.");
     else if (mood == NO_LIBRARY)
         answer_error("ERR Function not found");
+    else if (mood == MOVED)
+        answer_error("MOVED 24 127.0.0.1:7001");
     else if (s->seq != (known ? known_seq : 0) + 1)
         answer_error("TGPIPE 1");
     else if (strcmp(s->function, "tg1_append") == 0 && s->epoch != node_epoch)
@@ -115,13 +117,14 @@ static struct pipe p;
 static struct partition *partition;
 static size_t confirmed;
 static uint64_t next_confirmed;
+static bool steps_of_two; /* every other call went elsewhere */
 static enum redis_fn_result closed_for;
 
 static void on_confirmed(struct pipe *pipe, const struct pipe_call *call, bool duplicate, uint64_t latency_us)
 {
     assert_false(duplicate);
     assert_int_equal(call->offset, next_confirmed);
-    next_confirmed = call->offset + 1;
+    next_confirmed = call->offset + (steps_of_two ? 2 : 1);
     confirmed++;
 }
 
@@ -138,8 +141,18 @@ static void on_closed(struct pipe *pipe, enum redis_fn_result why)
     closed_for = why;
 }
 
-static const struct pipe_ops ops = {
-    .on_confirmed = on_confirmed, .on_open = on_open, .on_refused = on_refused, .on_closed = on_closed};
+static unsigned stills;
+
+static void on_still(struct pipe *pipe)
+{
+    stills++;
+}
+
+static const struct pipe_ops ops = {.on_confirmed = on_confirmed,
+                                    .on_open = on_open,
+                                    .on_refused = on_refused,
+                                    .on_closed = on_closed,
+                                    .on_still = on_still};
 
 static void repair(void)
 {
@@ -160,13 +173,13 @@ static void fire_retry(void)
     p.retry.on_fire(&p.retry);
 }
 
-static void push(uint64_t offset, enum pipe_kind kind)
+static void push_to(unsigned bucket, uint64_t offset, enum pipe_kind kind)
 {
     struct body *body = body_new(3);
     memcpy(body->bytes, "u:1", 3);
     partition_ref(partition);
     struct pipe_call call = {.kind = kind,
-                             .bucket = 1,
+                             .bucket = bucket,
                              .target = {body->bytes, 3},
                              .envelope = {body->bytes, 3},
                              .body = body,
@@ -175,6 +188,22 @@ static void push(uint64_t offset, enum pipe_kind kind)
                              .maxlen = 10,
                              .ttl_ms = 1000};
     pipe_push(&p, &call);
+}
+
+static void push(uint64_t offset, enum pipe_kind kind)
+{
+    push_to(1, offset, kind);
+}
+
+static uint64_t given[CALLS];
+static size_t given_count;
+
+static void give(void *arg, const struct pipe_call *call)
+{
+    struct pipe_call taken = *call;
+    given[given_count++] = call->offset;
+    body_unref(taken.body);
+    partition_unref(taken.step.partition);
 }
 
 static int setup(void **state)
@@ -190,6 +219,9 @@ static int setup(void **state)
     partition = partition_new("t", 0);
     pipe_init(&p, &loop, &commands, &ops, NULL, epochs);
     closed_for = REDIS_FN_OK;
+    stills = 0;
+    steps_of_two = false;
+    given_count = 0;
     return 0;
 }
 
@@ -299,6 +331,67 @@ static void test_held_sends_nothing_new(void **state)
     assert_int_equal(confirmed, 2);
 }
 
+/* Bucket 1 stays, bucket 2 goes to another node. */
+static void test_calls_go_with_their_bucket(void **state)
+{
+    uint16_t home[TARGET_BUCKETS] = {[2] = 1};
+    repair();
+    serve_all();
+    for (uint64_t i = 0; i < 10; i++)
+        push_to(1 + i % 2, i, PIPE_APPEND);
+    pipe_calm(&p, true);
+    assert_false(pipe_is_still(&p));
+    for (uint64_t i = 10; i < 20; i++)
+        push_to(1 + i % 2, i, PIPE_APPEND);
+    const struct redis_fn_watermark mark = {.part = SLICE("t#1/0"), .offset = 1};
+    assert_false(pipe_mark(&p, 3, &mark, 1));
+    serve_all();
+    assert_int_equal(stills, 1);
+    assert_int_equal(confirmed, 10);
+    pipe_give_away(&p, home, 0, give, NULL);
+    assert_int_equal(given_count, 5);
+    for (uint64_t i = 0; i < 5; i++)
+        assert_int_equal(given[i], 11 + 2 * i);
+    assert_int_equal(p.appends, 5);
+    assert_int_equal(p.bytes, 5 * 3);
+    steps_of_two = true;
+    pipe_calm(&p, false);
+    serve_all();
+    assert_int_equal(confirmed, 15);
+    assert_int_equal(applied[14], 18);
+}
+
+/* The node refuses in the middle: all that is left of the bucket goes, in order, with what was refused first. */
+static void test_refused_calls_go_with_their_bucket(void **state)
+{
+    uint16_t home[TARGET_BUCKETS] = {[2] = 1};
+    repair();
+    serve_all();
+    for (uint64_t i = 0; i < 4; i++)
+        push_to(1, i, PIPE_APPEND);
+    for (uint64_t i = 4; i < 8; i++)
+        push_to(2, i, PIPE_APPEND);
+    for (int i = 0; i < 4; i++)
+        serve_one();
+    mood = MOVED;
+    serve_one();
+    mood = FINE;
+    pipe_calm(&p, true);
+    assert_false(pipe_is_still(&p)); /* replies of those behind are still to come */
+    serve_all();
+    assert_int_equal(stills, 1);
+    pipe_give_away(&p, home, 0, give, NULL);
+    assert_int_equal(given_count, 4);
+    assert_int_equal(given[0], 4);
+    assert_int_equal(p.count, 0);
+    pipe_calm(&p, false);
+    assert_int_equal(p.retry.due_ms - loop.now_ms, 50);
+    fire_retry();
+    serve_all();
+    assert_int_equal(p.state, PIPE_OPEN);
+    assert_int_equal(confirmed, 4);
+}
+
 static void test_closing_drops_all(void **state)
 {
     repair();
@@ -400,6 +493,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_marks_are_not_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_epoch_waits_for_the_owner, setup, teardown),
         cmocka_unit_test_setup_teardown(test_held_sends_nothing_new, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_calls_go_with_their_bucket, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refused_calls_go_with_their_bucket, setup, teardown),
         cmocka_unit_test_setup_teardown(test_closing_drops_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_abandoning_counts_replies_off, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_is_lost_repeated_or_overtaken, setup, teardown),
