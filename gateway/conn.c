@@ -60,6 +60,14 @@ struct conn_more *conn_more(struct conn *c)
     return c->more;
 }
 
+void conn_shed_more(struct conn *c)
+{
+    if (c->more == NULL || c->more->device != NULL || c->more->replay != NULL || c->more->recent != NULL)
+        return;
+    free(c->more);
+    c->more = NULL;
+}
+
 struct conn *conn_new(struct conn_home *home, const struct dialect *d, const struct conn_identity *who,
                       struct transport *transport)
 {
@@ -198,7 +206,7 @@ void conn_send_owned(struct conn *c, struct frame *f)
 
 static void leave_more(struct conn *c)
 {
-    if (c->more != NULL && c->more->replay != NULL)
+    if (conn_replay(c) != NULL)
         c->home->rescuer.on_left(c->home->rescuer.arg, c);
     if (c->more == NULL || c->more->device == NULL)
         return;
@@ -403,7 +411,7 @@ void conn_on_pong(struct conn *c, struct slice payload)
 
 void conn_on_drained(struct conn *c)
 {
-    if (c->more != NULL && c->more->replay != NULL)
+    if (conn_replay(c) != NULL)
         c->home->rescuer.on_drained(c->home->rescuer.arg, c);
 }
 

@@ -106,6 +106,10 @@ void conn_send_owned(struct conn *c, struct frame *f);
 bool conn_send_missed(struct conn *c, struct frame *f);
 /* Whether an event for several targets has come by another of them already; else it is remembered. */
 bool conn_repeats(struct conn *c, const struct envelope *e);
+static inline struct replay *conn_replay(const struct conn *c)
+{
+    return c->more != NULL ? c->more->replay : NULL;
+}
 static inline bool conn_is_behind(const struct conn *c)
 {
     return c->more != NULL && c->more->behind;
@@ -118,8 +122,9 @@ static inline void conn_sent(struct conn *c, uint64_t position)
 }
 /* Queues a protocol ping that carries this. */
 void conn_ping(struct conn *c, struct slice payload);
-/* c->more, made now if need be. */
+/* c->more, made now if need be; and given up if it holds nothing any more. */
 struct conn_more *conn_more(struct conn *c);
+void conn_shed_more(struct conn *c);
 /* It reads more slowly than it is written to: half of what it may leave unread waits. */
 bool conn_is_slow(const struct conn *c);
 /* Says goodbye with the reason's code and ends when the client answered or CLOSE_GRACE_MS are over. Idempotent. */

@@ -67,7 +67,9 @@ def answer(client, message):
 
 def test_an_unknown_device_starts_at_the_end(build, folder):
     with running(build, folder) as (alone, history):
+        listener = alone.connect()
         ids = history.add("u:u", range(5))
+        take(listener, 5)  # so they are safe
         client, hello = alone.resume(device_id="tv")
         assert hello["recovered"] and hello["replay"] == 0, hello
         assert places(history)["tv"] == (hello["position"], False)  # at once

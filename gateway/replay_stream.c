@@ -1,0 +1,101 @@
+/* Sending what was read: merged by id over all targets, and then live. */
+#include "common/log.h"
+#include "gateway/replay_internal.h"
+
+static void go_live(struct replay *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        r->targets[i].member->from = r->targets[i].logs[REPLAY_LIVE].read;
+    r->conn->more->behind = false;
+    r->stage = REPLAY_FINISHED;
+    replay_account(r);
+    if (r->held == 0)
+        replay_free(r);
+    else
+        replay_await_client(r);
+}
+
+/* Ids of a second log were given when it was refilled: no positions. A client that stops in the midst of it must start
+ * it anew. */
+static uint64_t position_of_event(struct replay *r, const struct replay_log *log, uint64_t id)
+{
+    if (log->which == TARGET_LOG)
+        r->position = MAX(r->position, bus_position(r->all->bus, id));
+    return r->position;
+}
+
+static void deliver(struct replay *r, const struct replay_log *log, struct slice bytes)
+{
+    struct conn *c = r->conn;
+    struct envelope e;
+    const char *why;
+    if (envelope_decode(bytes, &e, &why) != 0) {
+        log_error("envelope_malformed", LOG_SL("target", hub_name(replay_user(r))), LOG_S("reason", why));
+        counter_add(&r->all->ctx->metrics->events_undecodable, 1);
+        return;
+    }
+    uint64_t position = position_of_event(r, log, e.id);
+    struct frame *f = e.target_count > 1 && conn_repeats(c, &e) ? NULL : c->dialect->encode_event(&e, position);
+    if (f == NULL)
+        return;
+    if (conn_send_missed(c, f)) {
+        counter_add(&r->all->ctx->metrics->replayed, 1);
+        counter_add(&r->all->ctx->metrics->messages_sent, 1);
+        conn_sent(c, position);
+    }
+    frame_unref(f);
+}
+
+/* The log whose first event is next; NULL when none is to be had now. *more: because something must be read first. */
+static struct replay_log *next_log(struct replay *r, enum replay_log_rank rank, bool *more)
+{
+    struct replay_log *next = NULL;
+    uint64_t least = UINT64_MAX, id, prev;
+    struct slice bytes;
+    *more = false;
+    for (size_t i = 0; i < r->count; i++) {
+        struct replay_target *rt = &r->targets[i];
+        struct replay_log *log = &rt->logs[rank];
+        if (!log->on)
+            continue;
+        if (!piece_first(&log->piece, &bytes, &id, &prev)) {
+            *more |= !replay_log_at_end(rt, log);
+        } else if (id < least) {
+            least = id;
+            next = log;
+        }
+    }
+    return *more ? NULL : next;
+}
+
+/* Sends what may be sent in order. True when all was read and sent. */
+static bool deliver_merged(struct replay *r)
+{
+    for (enum replay_log_rank rank = REPLAY_REFILLED; rank < REPLAY_LOGS; rank++) {
+        bool more;
+        struct replay_log *log;
+        while ((log = next_log(r, rank, &more)) != NULL) {
+            struct slice bytes;
+            uint64_t id, prev;
+            piece_first(&log->piece, &bytes, &id, &prev);
+            deliver(r, log, bytes);
+            piece_drop_first(&log->piece);
+        }
+        if (more)
+            return false;
+    }
+    return true;
+}
+
+void replay_stream(struct replay *r)
+{
+    if (deliver_merged(r)) {
+        go_live(r);
+        return;
+    }
+    replay_account(r);
+    if (outbox_bytes(&r->conn->outbox) > 0)
+        replay_await_client(r);
+    else
+        replay_wait_for_room(r);
+}
