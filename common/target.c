@@ -132,6 +132,12 @@ struct slice target_marker(unsigned bucket, char out[TARGET_NAME_SIZE])
     return slice_make(out, put(out, n, SLICE("b")));
 }
 
+struct slice target_commits(unsigned bucket, char out[TARGET_NAME_SIZE])
+{
+    size_t n = put_tag(out, bucket);
+    return slice_make(out, put(out, n, SLICE("commits")));
+}
+
 struct slice target_beat(unsigned bucket, char out[TARGET_NAME_SIZE])
 {
     size_t n = put_tag(out, bucket);

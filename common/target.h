@@ -43,6 +43,8 @@ enum target_name {
 struct slice target_name(enum target_name which, unsigned bucket, struct slice target, char out[TARGET_NAME_SIZE]);
 /* The bucket's marker, `tg:{tag}:b`. */
 struct slice target_marker(unsigned bucket, char out[TARGET_NAME_SIZE]);
+/* Copies of commits, `tg:{tag}:commits`, in one bucket of the whole. */
+struct slice target_commits(unsigned bucket, char out[TARGET_NAME_SIZE]);
 /* The channel, and the key, of a node's beat: `tg:{tag}:beat`, of the first bucket that the node holds. */
 struct slice target_beat(unsigned bucket, char out[TARGET_NAME_SIZE]);
 /* The target that a channel's name ends with, a part of it; -1 when it is no target's channel. That the tag is the

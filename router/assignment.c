@@ -24,7 +24,6 @@ static void retry_later(struct assignment *a)
 static void on_retry(struct timer *t)
 {
     struct assignment *a = CONTAINER_OF(t, struct assignment, retry);
-    look_up(a);
     assignment_settle(a);
 }
 
@@ -82,20 +81,44 @@ void assignment_remove(struct assignment *a, const rd_kafka_topic_partition_list
     a->count = kept;
 }
 
-struct partition *assignment_renew(struct assignment *a, struct partition *p, int64_t offset)
+static void say_another(struct assignment *a, const struct partition *p, uint64_t generation, int64_t offset)
+{
+    counter_add(&a->publisher->metrics->generations, 1);
+    log_error("topic_is_another", LOG_S("topic", p->topic), LOG_I("partition", p->id), LOG_I("generation", generation),
+              LOG_I("offset", offset), LOG_S("meaning", "it was deleted and made anew: it is read from there"));
+}
+
+/* Calls under way still speak of the old one. */
+static struct partition *replace(struct assignment *a, struct partition *p)
 {
     struct partition *next = partition_new(p->topic, p->id);
-    log_error("topic_is_another", LOG_S("topic", p->topic), LOG_I("partition", p->id),
-              LOG_I("expected_offset", p->next), LOG_I("offset", offset), LOG_I("new_generation", p->generation + 1));
-    partition_know(next, p->generation + 1, offset, NULL);
-    partition_place(next, offset);
-    next->assigned = next->ours = true;
+    next->assigned = p->assigned;
+    next->ours = true;
     for (size_t i = 0; i < a->count; i++)
         if (a->rows[i] == p)
             a->rows[i] = next;
     drop(a, p);
+    return next;
+}
+
+struct partition *assignment_renew(struct assignment *a, struct partition *p, int64_t offset)
+{
+    uint64_t generation = p->generation + 1;
+    struct partition *next = replace(a, p);
+    say_another(a, next, generation, offset);
+    partition_know(next, generation, offset, NULL);
+    partition_place(next, offset);
     a->on_placed(a);
     return next;
+}
+
+void assignment_doubt(struct assignment *a)
+{
+    log_warn("topics_doubted", LOG_I("partitions", a->count));
+    for (size_t i = 0; i < a->count; i++)
+        if (a->rows[i]->known)
+            replace(a, a->rows[i]);
+    look_up(a);
 }
 
 static void know(struct assignment *a, const struct lookup_row *row)
@@ -103,12 +126,12 @@ static void know(struct assignment *a, const struct lookup_row *row)
     struct partition *p = assignment_find(a, row->topic, row->id);
     if (p == NULL || p->known)
         return; /* revoked meanwhile */
-    uint64_t generation = 1;
-    struct fingerprint before = {.known = false};
-    if (row->committed >= 0 && partition_parse_commit(row->metadata, &generation, &before) != 0)
+    if (row->is_foreign)
         log_info("commit_of_another_service", LOG_S("topic", row->topic), LOG_I("partition", row->id),
                  LOG_I("offset", row->committed));
-    partition_know(p, generation, start_offset(row, a->start), &before);
+    if (row->is_another)
+        say_another(a, p, row->generation, row->low);
+    partition_know(p, row->generation, start_offset(row, a->start), &row->before);
     p->committed = row->committed;
     p->has_past = row->committed >= 0;
 }
@@ -151,30 +174,58 @@ static void on_looked_up(struct lookup *l)
         know_group(a, l->commits);
         a->group_is_new = !l->group_has_commits;
         a->looked = true;
-        look_up(a);
         assignment_settle(a);
     }
     lookup_free(l);
 }
 
-static void look_up(struct assignment *a)
+/* Returns owned. */
+static rd_kafka_topic_partition_list_t *unknown_partitions(const struct assignment *a)
 {
-    if (a->lookup != NULL)
-        return;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)a->count);
     for (size_t i = 0; i < a->count; i++)
         if (!a->rows[i]->known)
             rd_kafka_topic_partition_list_add(list, a->rows[i]->topic, a->rows[i]->id);
-    if (list->cnt == 0) {
-        rd_kafka_topic_partition_list_destroy(list);
+    return list;
+}
+
+/* What the copies say goes into the question to Kafka. */
+static void on_recalled(void *owner, rd_kafka_topic_partition_list_t *copies)
+{
+    struct assignment *a = owner;
+    a->recalling = false;
+    if (copies == NULL)
+        return; /* once Redis is back they are asked for again */
+    const struct lookup_question q = {
+        .rk = a->consumer->rk,
+        .partitions = unknown_partitions(a),
+        .copies = copies,
+        .topics = a->topics,
+        .topic_count = a->topic_count,
+        .since_ms = a->start == START_BACK ? (int64_t)(clock_wall_ms() - a->back_ms) : -1,
+    };
+    a->lookup = lookup_start(a->loop, &q, a, on_looked_up);
+}
+
+static bool is_all_known(const struct assignment *a)
+{
+    for (size_t i = 0; i < a->count; i++)
+        if (!a->rows[i]->known)
+            return false;
+    return true;
+}
+
+static void look_up(struct assignment *a)
+{
+    if (a->lookup != NULL || a->recalling || is_all_known(a) || !publisher_is_ready(a->publisher))
         return;
-    }
-    int64_t since_ms = a->start == START_BACK ? (int64_t)(clock_wall_ms() - a->back_ms) : -1;
-    a->lookup = lookup_start(a->loop, a->consumer->rk, list, a->topics, a->topic_count, since_ms, a, on_looked_up);
+    a->recall = (struct copies_question){.owner = a, .on_read = on_recalled};
+    a->recalling = copies_read(publisher_commands(a->publisher, COPIES_BUCKET), &a->recall) == 0;
 }
 
 void assignment_settle(struct assignment *a)
 {
+    look_up(a);
     if (a->reading) {
         a->again = true;
         return;
@@ -399,8 +450,9 @@ void assignment_answer(struct assignment *a)
         rd_kafka_topic_partition_list_add(list, p->topic, p->id)->offset = RD_KAFKA_OFFSET_END;
         p->assigned = true;
     }
-    log_warn("partitions_wait", LOG_I("count", list->cnt),
-             LOG_S("reason", a->looked ? "Redis is away" : "Kafka does not say where they start"));
+    log_warn(
+        "partitions_wait", LOG_I("count", list->cnt),
+        LOG_S("reason", publisher_is_ready(a->publisher) ? "Kafka does not say where they start" : "Redis is away"));
     if (list->cnt > 0)
         consumer_assign(a->consumer, list);
     rd_kafka_topic_partition_list_destroy(list);

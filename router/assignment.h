@@ -5,6 +5,7 @@
 
 #include "router/config.h"
 #include "router/consumer.h"
+#include "router/copies.h"
 #include "router/lookup.h"
 #include "router/partition.h"
 #include "router/publisher.h"
@@ -25,6 +26,8 @@ struct assignment {
     size_t count, cap;
     struct partition *recent; /* of the last record */
 
+    struct copies_question recall; /* what our copies say is asked before Kafka is */
+    bool recalling;
     struct lookup *lookup; /* under way, or NULL */
     bool looked;           /* Kafka answered at least once */
     bool group_is_new;     /* the group has no commit at all: a first installation */
@@ -55,6 +58,9 @@ struct partition *assignment_find(struct assignment *a, const char *topic, int32
 /* A record below the place of its partition: the topic is another one now. Returns the partition's successor, which
  * starts at that offset, in a new generation. */
 struct partition *assignment_renew(struct assignment *a, struct partition *p, int64_t offset);
+
+/* A topic is not what it was, perhaps: what Kafka knows of our partitions is asked for again. */
+void assignment_doubt(struct assignment *a);
 
 /* Reads the markers (when Kafka has answered and Redis is there, else that will do it) and places what is not. */
 void assignment_settle(struct assignment *a);

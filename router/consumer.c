@@ -3,6 +3,7 @@
  * otherwise. */
 #include "router/consumer.h"
 #include "common/log.h"
+#include "router/kafka_conf.h"
 
 #include <stdlib.h>
 
@@ -13,7 +14,7 @@ static void say_error(struct consumer *c, const char *event, rd_kafka_error_t *e
 {
     if (error == NULL)
         return;
-    c->errors++;
+    counter_add(&c->metrics->kafka_errors, 1);
     log_error(event, LOG_S("reason", rd_kafka_error_string(error)));
     rd_kafka_error_destroy(error);
 }
@@ -23,6 +24,7 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic
 {
     struct consumer *c = opaque;
     c->rebalances++;
+    counter_add(&c->metrics->rebalances, 1);
     switch (err) {
     case RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS:
         log_info("partitions_assigned", LOG_I("count", partitions->cnt));
@@ -52,7 +54,7 @@ static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_pa
     struct consumer *c = opaque;
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR || err == RD_KAFKA_RESP_ERR__NO_OFFSET)
         return;
-    c->errors++;
+    counter_add(&c->metrics->kafka_errors, 1);
     log_warn("commit_failed", LOG_S("reason", rd_kafka_err2str(err)), LOG_I("partitions", offsets->cnt));
     c->ops->on_commit_failed(c, offsets);
 }
@@ -60,7 +62,7 @@ static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_pa
 static void on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 {
     struct consumer *c = opaque;
-    c->errors++;
+    counter_add(&c->metrics->kafka_errors, 1);
     log_error("kafka_error", LOG_S("error", rd_kafka_err2name(err)), LOG_S("reason", reason));
     if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
         c->unreachable = true;
@@ -73,15 +75,27 @@ static void on_message(struct consumer *c, rd_kafka_message_t *message)
         c->ops->on_record(c, message);
         return;
     }
-    c->errors++;
+    counter_add(&c->metrics->kafka_errors, 1);
     log_warn("consumer_error", LOG_S("error", rd_kafka_err2name(message->err)),
              LOG_S("reason", rd_kafka_message_errstr(message)));
     rd_kafka_message_destroy(message);
 }
 
+/* A fetch that failed because there is no such topic is tried again, and nobody is told: if the topic was made anew
+ * meanwhile the library goes on at the old offset in it. */
+static void on_log(const rd_kafka_t *rk, int severity, const char *facility, const char *text)
+{
+    struct consumer *c = rd_kafka_opaque(rk);
+    if (c != NULL && strstr(text, rd_kafka_err2str(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)) != NULL)
+        atomic_store(&c->doubtful, true);
+    kafka_log(rk, severity, facility, text);
+}
+
 static bool on_turn(struct turn_hook *hook)
 {
     struct consumer *c = CONTAINER_OF(hook, struct consumer, hook);
+    if (atomic_exchange(&c->doubtful, false) && c->state == CONSUMER_MEMBER)
+        c->ops->on_doubt(c);
     if (!c->woken || c->state == CONSUMER_CLOSED)
         return false;
     size_t room = c->paused || c->state == CONSUMER_CLOSING ? SLICE_MAX : c->ops->room(c);
@@ -121,13 +135,14 @@ static rd_kafka_resp_err_t subscribe(struct consumer *c, const char *const *topi
 }
 
 int consumer_start(struct consumer *c, struct loop *l, rd_kafka_conf_t *conf, const char *const *topics, size_t count,
-                   const struct consumer_ops *ops, void *owner, char **why)
+                   struct router_metrics *metrics, const struct consumer_ops *ops, void *owner, char **why)
 {
-    *c = (struct consumer){.loop = l, .ops = ops, .owner = owner, .woken = true};
+    *c = (struct consumer){.loop = l, .metrics = metrics, .ops = ops, .owner = owner, .woken = true};
     rd_kafka_conf_set_opaque(conf, c);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
     rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
     rd_kafka_conf_set_error_cb(conf, on_error);
+    rd_kafka_conf_set_log_cb(conf, on_log);
     char reason[512];
     c->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof(reason));
     if (c->rk == NULL) {
@@ -212,6 +227,7 @@ void consumer_commit_now(struct consumer *c, rd_kafka_topic_partition_list_t *of
 
 void consumer_set_metadata(rd_kafka_topic_partition_t *element, struct slice text)
 {
+    free(element->metadata);
     element->metadata = slice_dup(text); /* freed by the list */
     element->metadata_size = text.n;
 }

@@ -5,8 +5,10 @@
 
 #include "common/loop.h"
 #include "common/slice.h"
+#include "router/metrics.h"
 
 #include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
 
 struct consumer;
 
@@ -20,6 +22,8 @@ struct consumer_ops {
     void (*on_assigned)(struct consumer *c, const rd_kafka_topic_partition_list_t *partitions);
     /* These are ours no more on return. lost: they may be somebody else's already, nothing can be committed. */
     void (*on_revoked)(struct consumer *c, const rd_kafka_topic_partition_list_t *partitions, bool lost);
+    /* A topic was gone for a moment at least: what is there now may be another one. */
+    void (*on_doubt)(struct consumer *c);
     /* A commit that was sent came to nothing. */
     void (*on_commit_failed)(struct consumer *c, const rd_kafka_topic_partition_list_t *partitions);
 };
@@ -35,16 +39,18 @@ struct consumer {
     struct waker waker;
     struct turn_hook hook;
     struct timer tick;
-    bool woken;       /* there may be something to poll */
-    bool paused;      /* all partitions; polling goes on, to stay a member */
-    bool unreachable; /* no broker answers */
+    bool woken;           /* there may be something to poll */
+    bool paused;          /* all partitions; polling goes on, to stay a member */
+    bool unreachable;     /* no broker answers */
+    atomic_bool doubtful; /* set by the library's threads */
     enum consumer_state state;
-    uint64_t rebalances, errors;
+    struct router_metrics *metrics;
+    uint64_t rebalances;
 };
 
 /* Joins the group of conf, which it *takes*, for these topics. Returns 0, or -1 with *why (owned). */
 int consumer_start(struct consumer *c, struct loop *l, rd_kafka_conf_t *conf, const char *const *topics, size_t count,
-                   const struct consumer_ops *ops, void *owner, char **why);
+                   struct router_metrics *metrics, const struct consumer_ops *ops, void *owner, char **why);
 
 /* Starts partitions of on_assigned at their offsets. */
 void consumer_assign(struct consumer *c, rd_kafka_topic_partition_list_t *partitions);

@@ -170,14 +170,13 @@ static bool may_commit(const struct partition *p)
     return p->known && position >= 0 && position > p->committed;
 }
 
-static void add_commit(rd_kafka_topic_partition_list_t *list, struct partition *p)
+static void add_position(rd_kafka_topic_partition_list_t *list, struct partition *p)
 {
     struct buf text = {0};
     rd_kafka_topic_partition_t *element = rd_kafka_topic_partition_list_add(list, p->topic, p->id);
     element->offset = partition_position(p);
     partition_commit_text(p, &text);
     consumer_set_metadata(element, buf_slice(&text));
-    p->committed = element->offset;
     buf_release(&text);
 }
 
@@ -189,13 +188,32 @@ static rd_kafka_topic_partition_list_t *collect_commits(struct downstream *d,
     for (size_t i = 0; i < d->assignment.count; i++) {
         struct partition *p = d->assignment.rows[i];
         rd_kafka_topic_partition_list_t *set = (rd_kafka_topic_partition_list_t *)among;
-        if (may_commit(p) && (set == NULL || rd_kafka_topic_partition_list_find(set, p->topic, p->id) != NULL))
-            add_commit(list, p);
+        if (!may_commit(p) || (set != NULL && rd_kafka_topic_partition_list_find(set, p->topic, p->id) == NULL))
+            continue;
+        add_position(list, p);
+        p->committed = partition_position(p);
     }
     if (list->cnt > 0)
         return list;
     rd_kafka_topic_partition_list_destroy(list);
     return NULL;
+}
+
+static void write_copies(struct downstream *d, const rd_kafka_topic_partition_list_t *commits)
+{
+    copies_write(publisher_commands(&d->publisher, COPIES_BUCKET), commits);
+}
+
+/* Also where nothing changed: Redis may have lost them, Kafka the commits. */
+static void write_all_copies(struct downstream *d)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)d->assignment.count);
+    for (size_t i = 0; i < d->assignment.count; i++)
+        if (d->assignment.rows[i]->placed && partition_position(d->assignment.rows[i]) >= 0)
+            add_position(list, d->assignment.rows[i]);
+    if (list->cnt > 0)
+        write_copies(d, list);
+    rd_kafka_topic_partition_list_destroy(list);
 }
 
 static void commit(struct downstream *d)
@@ -205,6 +223,7 @@ static void commit(struct downstream *d)
         return;
     counter_add(&d->metrics->commits, 1);
     consumer_commit(&d->consumer, list);
+    write_copies(d, list);
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -215,6 +234,7 @@ static void commit_now(struct downstream *d, const rd_kafka_topic_partition_list
         return;
     counter_add(&d->metrics->commits, 1);
     consumer_commit_now(&d->consumer, list, wait_ms);
+    write_copies(d, list);
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -259,10 +279,21 @@ static void on_revoked(struct consumer *c, const rd_kafka_topic_partition_list_t
     if (!lost) {
         mark_everything(d);
         commit_now(d, partitions, REVOKE_COMMIT_MS);
-    }
+    } else
+        write_all_copies(d); /* the topic may be gone, and its commits with it */
     assignment_remove(&d->assignment, partitions);
     if (!d->stopping)
         refill_wake(&d->refill);
+}
+
+static void on_doubt(struct consumer *c)
+{
+    struct downstream *d = of_consumer(c);
+    if (d->stopping)
+        return;
+    d->round_spoiled = true;
+    write_all_copies(d); /* of the topic as we know it */
+    assignment_doubt(&d->assignment);
 }
 
 static void on_placed(struct assignment *a)
@@ -271,6 +302,7 @@ static void on_placed(struct assignment *a)
     d->marks_due = true;
     mark_everything(d);
     commit(d); /* from now on the group has commits on these topics: new partitions start at their beginning */
+    write_all_copies(d);
     if (!d->stopping)
         refill_wake(&d->refill);
 }
@@ -393,8 +425,13 @@ static void on_probed(struct lookup *l)
 static void probe_kafka(struct downstream *d)
 {
     if (d->consumer.unreachable && d->probe == NULL)
-        d->probe = lookup_start(d->loop, d->consumer.rk, rd_kafka_topic_partition_list_new(0), d->assignment.topics,
-                                d->assignment.topic_count, -1, d, on_probed);
+        d->probe = lookup_start(d->loop,
+                                &(struct lookup_question){.rk = d->consumer.rk,
+                                                          .partitions = rd_kafka_topic_partition_list_new(0),
+                                                          .topics = d->assignment.topics,
+                                                          .topic_count = d->assignment.topic_count,
+                                                          .since_ms = -1},
+                                d, on_probed);
 }
 
 static void on_watch_timer(struct timer *t)
@@ -422,6 +459,7 @@ static const struct consumer_ops consumer_ops = {.room = room,
                                                  .on_record = on_record,
                                                  .on_assigned = on_assigned,
                                                  .on_revoked = on_revoked,
+                                                 .on_doubt = on_doubt,
                                                  .on_commit_failed = on_commit_failed};
 static const struct publisher_ops publisher_ops = {.on_ready = on_ready,
                                                    .on_markers_lost = on_markers_lost,
@@ -451,8 +489,8 @@ int downstream_start(struct downstream *d, const struct downstream_setup *setup,
                              .flowed_ms = setup->loop->now_ms};
     /* The hooks of those who read stand before the link's, so that what a turn dispatches is written in the same turn.
      */
-    if (consumer_start(&d->consumer, d->loop, setup->consumer, setup->topics, setup->topic_count, &consumer_ops, d,
-                       why) != 0) {
+    if (consumer_start(&d->consumer, d->loop, setup->consumer, setup->topics, setup->topic_count, d->metrics,
+                       &consumer_ops, d, why) != 0) {
         rd_kafka_conf_destroy(setup->reader);
         return -1;
     }

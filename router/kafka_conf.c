@@ -120,9 +120,33 @@ static int apply_property(rd_kafka_conf_t *conf, const struct kafka_property *pr
     return result;
 }
 
-/* Called by the library's own threads; severities are those of RFC 5424. */
-static void on_log(const rd_kafka_t *rk, int severity, const char *facility, const char *text)
+/* Adds ours to what the operator set. */
+static int add_debug(rd_kafka_conf_t *conf, char **why)
 {
+    char wanted[256] = "";
+    size_t size = sizeof(wanted);
+    rd_kafka_conf_get(conf, "debug", wanted, &size);
+    if (wanted[0] == '\0')
+        return set(conf, "debug", KAFKA_DEBUG, why);
+    char *both = xasprintf("%s," KAFKA_DEBUG, wanted);
+    int result = set(conf, "debug", both, why);
+    free(both);
+    return result;
+}
+
+static bool is_debug_wanted(const rd_kafka_t *rk)
+{
+    char wanted[256] = "";
+    size_t size = sizeof(wanted);
+    rd_kafka_conf_get(rd_kafka_conf((rd_kafka_t *)rk), "debug", wanted, &size);
+    return strcmp(wanted, KAFKA_DEBUG) != 0;
+}
+
+/* Severities are those of RFC 5424. */
+void kafka_log(const rd_kafka_t *rk, int severity, const char *facility, const char *text)
+{
+    if (severity == 7 && !is_debug_wanted(rk))
+        return;
     static const enum log_level levels[] = {LOG_ERROR, LOG_ERROR, LOG_ERROR, LOG_ERROR,
                                             LOG_WARN,  LOG_INFO,  LOG_DEBUG, LOG_DEBUG};
     enum log_level level = levels[severity & 7];
@@ -132,12 +156,14 @@ static void on_log(const rd_kafka_t *rk, int severity, const char *facility, con
 rd_kafka_conf_t *kafka_conf_new(const struct kafka_settings *s, enum kafka_role role, char **why)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set_log_cb(conf, on_log);
+    rd_kafka_conf_set_log_cb(conf, kafka_log);
     if (apply_defaults(conf, role, why) != 0 || apply_settings(conf, s, role, why) != 0)
         goto fail;
     for (size_t i = 0; i < s->property_count; i++)
         if (apply_property(conf, &s->properties[i], why) != 0)
             goto fail;
+    if (role == KAFKA_CONSUMER && add_debug(conf, why) != 0)
+        goto fail;
     return conf;
 fail:
     rd_kafka_conf_destroy(conf);

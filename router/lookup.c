@@ -1,6 +1,12 @@
-/* One thread per question; questions are as rare as rebalances. */
+/* One thread per question; questions are as rare as rebalances. A commit counts only for the topic that it was made on:
+ * the record before it must be the one that its metadata remembers. Where that record is gone (retention, compaction)
+ * nothing is concluded, unless the log ends below the commit. */
 #include "router/lookup.h"
+#include "router/consumer.h"
+#include "router/peek.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define LOOKUP_TIMEOUT_MS 5000
@@ -32,6 +38,32 @@ static int add_topic(struct lookup *l, const char *name)
     return 0;
 }
 
+/* A commit of an earlier generation is older whatever its offset; one of another service has none. */
+static bool is_newer(const rd_kafka_topic_partition_t *a, const rd_kafka_topic_partition_t *b)
+{
+    uint64_t generation_a, generation_b;
+    struct fingerprint unused;
+    if (partition_parse_commit(lookup_metadata(a), &generation_a, &unused) != 0)
+        return false;
+    if (b->offset < 0 || partition_parse_commit(lookup_metadata(b), &generation_b, &unused) != 0)
+        return true;
+    return generation_a != generation_b ? generation_a > generation_b : a->offset > b->offset;
+}
+
+/* Kafka forgets a group's commits of a topic that is deleted, some time after it is gone; we do not. */
+static void add_copies(struct lookup *l)
+{
+    for (int i = 0; l->copies != NULL && i < l->copies->cnt; i++) {
+        const rd_kafka_topic_partition_t *copy = &l->copies->elems[i];
+        rd_kafka_topic_partition_t *commit =
+            rd_kafka_topic_partition_list_find(l->commits, copy->topic, copy->partition);
+        if (commit == NULL || !is_newer(copy, commit))
+            continue;
+        commit->offset = copy->offset;
+        consumer_set_metadata(commit, lookup_metadata(copy));
+    }
+}
+
 static int find_commits(struct lookup *l)
 {
     l->commits = rd_kafka_topic_partition_list_new(l->partitions->cnt);
@@ -47,11 +79,12 @@ static int find_commits(struct lookup *l)
         return 0;
     if (failed(l, "commits", rd_kafka_committed(l->rk, l->commits, LOOKUP_TIMEOUT_MS)))
         return -1;
-    for (int i = 0; i < l->commits->cnt; i++) {
+    for (int i = 0; i < l->commits->cnt; i++)
         if (failed(l, l->commits->elems[i].topic, l->commits->elems[i].err))
             return -1;
+    add_copies(l);
+    for (int i = 0; i < l->commits->cnt; i++)
         l->group_has_commits |= l->commits->elems[i].offset >= 0;
-    }
     return 0;
 }
 
@@ -78,7 +111,9 @@ static void fill_commit(struct lookup *l, struct lookup_row *row)
     if (commit == NULL || commit->offset < 0)
         return;
     row->committed = commit->offset;
-    row->metadata = lookup_metadata(commit);
+    row->is_foreign = partition_parse_commit(lookup_metadata(commit), &row->generation, &row->before) != 0;
+    if (row->is_foreign)
+        row->generation = 1;
 }
 
 static int fill_ends(struct lookup *l, struct lookup_row *row)
@@ -101,6 +136,84 @@ static int fill_ends(struct lookup *l, struct lookup_row *row)
     return failed(l, row->topic, err) ? -1 : 0;
 }
 
+/* The commit's place in the list of all says so too. */
+static void start_generation(struct lookup *l, struct lookup_row *row)
+{
+    rd_kafka_topic_partition_t *commit = rd_kafka_topic_partition_list_find(l->commits, row->topic, row->id);
+    char text[32];
+    int n = snprintf(text, sizeof(text), "tg1 %" PRIu64, ++row->generation);
+    row->is_another = true;
+    row->committed = -1;
+    row->before = (struct fingerprint){.known = false};
+    commit->offset = row->low;
+    consumer_set_metadata(commit, slice_make(text, (size_t)n));
+}
+
+static bool is_same(struct fingerprint a, struct fingerprint b)
+{
+    return a.timestamp_ms == b.timestamp_ms && a.hash == b.hash;
+}
+
+/* Whether the commit can be judged by what stood before it; -1: Kafka did not say. */
+static int judge_record(struct lookup *l, struct lookup_row *row, const struct peek *peek)
+{
+    if (!peek->answered && failed(l, row->topic, RD_KAFKA_RESP_ERR__TIMED_OUT))
+        return -1;
+    if (!peek->record.known)
+        return 0;
+    if (row->before.known && !is_same(peek->record, row->before)) {
+        if (fill_ends(l, row) != 0)
+            return -1;
+        start_generation(l, row);
+    } else
+        row->before = peek->record;
+    return 1;
+}
+
+/* The same by where the log ends. If it reaches beyond the commit without that record, it may have grown just now. */
+static int judge_end(struct lookup *l, struct lookup_row *row)
+{
+    if (fill_ends(l, row) != 0)
+        return -1;
+    if (row->high < row->committed)
+        start_generation(l, row);
+    return row->committed < 0 || row->low >= row->committed;
+}
+
+/* Peeks before the commits of rows that are not judged, and judges those that can be. */
+static int judge_rows(struct lookup *l, bool *judged, int (*otherwise)(struct lookup *, struct lookup_row *))
+{
+    struct peek *peeks = xcalloc((size_t)l->partitions->cnt + 1, sizeof(*peeks));
+    size_t count = 0, at = 0;
+    for (int i = 0; i < l->partitions->cnt; i++)
+        if (!judged[i])
+            peeks[count++] =
+                (struct peek){.topic = l->rows[i].topic, .id = l->rows[i].id, .offset = l->rows[i].committed - 1};
+    peek_records(l->rk, peeks, count, LOOKUP_TIMEOUT_MS);
+    int result = 0;
+    for (int i = 0; i < l->partitions->cnt && result >= 0; i++) {
+        if (judged[i])
+            continue;
+        result = judge_record(l, &l->rows[i], &peeks[at++]);
+        if (result == 0 && otherwise != NULL)
+            result = otherwise(l, &l->rows[i]);
+        judged[i] = result > 0;
+    }
+    free(peeks);
+    return result >= 0 ? 0 : -1;
+}
+
+/* Compares what commits remember with what stands there now. */
+static void judge_commits(struct lookup *l)
+{
+    bool *judged = xcalloc((size_t)l->partitions->cnt + 1, sizeof(*judged));
+    for (int i = 0; i < l->partitions->cnt; i++)
+        judged[i] = l->rows[i].committed <= 0;
+    if (judge_rows(l, judged, judge_end) == 0)
+        (void)judge_rows(l, judged, NULL);
+    free(judged);
+}
+
 static void ask(struct lookup *l)
 {
     if (!l->ends && find_commits(l) != 0)
@@ -112,6 +225,7 @@ static void ask(struct lookup *l)
         if (row->committed < 0 && fill_ends(l, row) != 0)
             return;
     }
+    judge_commits(l);
 }
 
 static void on_post(struct post *p)
@@ -128,50 +242,32 @@ static void *run(void *arg)
     return NULL;
 }
 
-static struct lookup *new_lookup(struct loop *loop, rd_kafka_t *rk, rd_kafka_topic_partition_list_t *partitions,
-                                 int64_t since_ms, void *owner, void (*on_done)(struct lookup *))
+struct lookup *lookup_start(struct loop *loop, const struct lookup_question *q, void *owner,
+                            void (*on_done)(struct lookup *))
 {
     struct lookup *l = xcalloc(1, sizeof(*l));
     *l = (struct lookup){.loop = loop,
-                         .rk = rk,
-                         .partitions = partitions,
-                         .since_ms = since_ms,
+                         .rk = q->rk,
+                         .partitions = q->partitions,
+                         .copies = q->copies,
+                         .topics = q->topics,
+                         .topic_count = q->topic_count,
+                         .since_ms = q->since_ms,
+                         .ends = q->ends,
                          .owner = owner,
                          .on_done = on_done,
-                         .rows = xcalloc((size_t)partitions->cnt + 1, sizeof(*l->rows))};
-    for (int i = 0; i < partitions->cnt; i++)
-        l->rows[i] = (struct lookup_row){.topic = partitions->elems[i].topic,
-                                         .id = partitions->elems[i].partition,
+                         .rows = xcalloc((size_t)q->partitions->cnt + 1, sizeof(*l->rows))};
+    for (int i = 0; i < q->partitions->cnt; i++)
+        l->rows[i] = (struct lookup_row){.topic = q->partitions->elems[i].topic,
+                                         .id = q->partitions->elems[i].partition,
                                          .committed = -1,
+                                         .generation = 1,
                                          .low = -1,
                                          .high = -1,
                                          .at_time = -1};
-    return l;
-}
-
-static struct lookup *begin(struct lookup *l)
-{
     if (pthread_create(&l->thread, NULL, run, l) != 0)
         BUG("cannot start a thread");
     return l;
-}
-
-struct lookup *lookup_start(struct loop *loop, rd_kafka_t *rk, rd_kafka_topic_partition_list_t *partitions,
-                            const char *const *topics, size_t topic_count, int64_t since_ms, void *owner,
-                            void (*on_done)(struct lookup *))
-{
-    struct lookup *l = new_lookup(loop, rk, partitions, since_ms, owner, on_done);
-    l->topics = topics;
-    l->topic_count = topic_count;
-    return begin(l);
-}
-
-struct lookup *lookup_start_ends(struct loop *loop, rd_kafka_t *rk, rd_kafka_topic_partition_list_t *partitions,
-                                 int64_t since_ms, void *owner, void (*on_done)(struct lookup *))
-{
-    struct lookup *l = new_lookup(loop, rk, partitions, since_ms, owner, on_done);
-    l->ends = true;
-    return begin(l);
 }
 
 void lookup_free(struct lookup *l)
@@ -179,6 +275,8 @@ void lookup_free(struct lookup *l)
     pthread_join(l->thread, NULL);
     if (l->commits != NULL)
         rd_kafka_topic_partition_list_destroy(l->commits);
+    if (l->copies != NULL)
+        rd_kafka_topic_partition_list_destroy(l->copies);
     rd_kafka_topic_partition_list_destroy(l->partitions);
     free(l->rows);
     free(l->error);

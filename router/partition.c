@@ -221,19 +221,25 @@ int64_t partition_past(const struct partition *p, uint64_t now_ms, uint64_t ago_
     return position;
 }
 
+struct fingerprint fingerprint_of(const rd_kafka_message_t *record)
+{
+    rd_kafka_timestamp_type_t type;
+    struct buf both = {0};
+    buf_append(&both, slice_make(record->key, record->key_len));
+    buf_append(&both, slice_make(record->payload, record->len));
+    int64_t timestamp_ms = rd_kafka_message_timestamp(record, &type);
+    struct fingerprint f = {.timestamp_ms = MAX(timestamp_ms, 0),
+                            .hash = hash_fnv1a(buf_slice(&both)),
+                            .known = true}; /* -1: it has none */
+    buf_release(&both);
+    return f;
+}
+
 static void take_fingerprint(struct partition *p)
 {
     if (p->last == NULL)
         return;
-    rd_kafka_timestamp_type_t type;
-    struct buf both = {0};
-    buf_append(&both, slice_make(p->last->key, p->last->key_len));
-    buf_append(&both, slice_make(p->last->payload, p->last->len));
-    int64_t timestamp_ms = rd_kafka_message_timestamp(p->last, &type);
-    p->before = (struct fingerprint){.timestamp_ms = MAX(timestamp_ms, 0), /* -1: it has none */
-                                     .hash = hash_fnv1a(buf_slice(&both)),
-                                     .known = true};
-    buf_release(&both);
+    p->before = fingerprint_of(p->last);
     destroy_message(&p->last);
 }
 

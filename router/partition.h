@@ -103,6 +103,7 @@ void partition_remember(struct partition *p, uint64_t now_ms, uint64_t step_ms);
 /* Where it stood ago_ms ago, or as near to that as is remembered; never above its position. */
 int64_t partition_past(const struct partition *p, uint64_t now_ms, uint64_t ago_ms);
 
+struct fingerprint fingerprint_of(const rd_kafka_message_t *record);
 /* "tg1 <generation> <timestamp> <hash>", the metadata of a commit of partition_position. */
 void partition_commit_text(struct partition *p, struct buf *out);
 /* Reads that text back: 0, or -1 when somebody else wrote it. */

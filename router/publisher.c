@@ -19,6 +19,11 @@ struct node *publisher_node(struct publisher *pub, unsigned bucket)
     return pub->nodes[pub->home[bucket]];
 }
 
+struct redis_commands *publisher_commands(struct publisher *pub, unsigned bucket)
+{
+    return &publisher_node(pub, bucket)->rc;
+}
+
 /* How long the log of a target is kept belongs to the kind of target: several routes may feed it. */
 static void set_history(const struct router_config *conf, struct pipe_call *call)
 {

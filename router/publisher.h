@@ -56,6 +56,8 @@ static inline bool publisher_uses(const struct publisher *pub, size_t i)
     return pub->nodes[i]->buckets > 0;
 }
 struct node *publisher_node(struct publisher *pub, unsigned bucket);
+/* The link to the node that has a bucket, for calls outside the order of its pipe. */
+struct redis_commands *publisher_commands(struct publisher *pub, unsigned bucket);
 /* How many appends may be queued now. */
 size_t publisher_room(const struct publisher *pub);
 /* Appends queued and not confirmed. */

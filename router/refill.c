@@ -79,7 +79,9 @@ static void ask_kafka(struct refill *r)
     for (size_t i = 0; i < r->plan.count; i++)
         rd_kafka_topic_partition_list_add(list, r->plan.rows[i].partition->topic, r->plan.rows[i].partition->id);
     r->asking = true;
-    r->lookup = lookup_start_ends(r->loop, r->assignment->consumer->rk, list, (int64_t)oldest_ms(r), r, on_looked_up);
+    const struct lookup_question q = {
+        .rk = r->assignment->consumer->rk, .partitions = list, .since_ms = (int64_t)oldest_ms(r), .ends = true};
+    r->lookup = lookup_start(r->loop, &q, r, on_looked_up);
 }
 
 static void look_later(struct refill *r)

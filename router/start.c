@@ -5,7 +5,7 @@ int64_t start_offset(const struct lookup_row *row, enum router_start start)
 {
     if (row->committed >= 0)
         return row->committed;
-    if (row->topic_has_commits || start == START_EARLIEST)
+    if (row->is_another || row->topic_has_commits || start == START_EARLIEST)
         return row->low;
     return start == START_BACK ? row->at_time : row->high;
 }

@@ -127,6 +127,7 @@ def test_redis_asleep(new_cluster):
     """Partitions are paused and resumed; the group notices nothing."""
     cluster = new_cluster(gateways=1)
     users = [cluster.user() for _ in range(4)]
+    wait_until(lambda: all(router.metric("tidegate_router_partitions") for router in cluster.routers), 30, "both have some")
     before = sum(router.metric("tidegate_router_rebalances_total") for router in cluster.routers)
     for n in stream(cluster, users, 200, 12):
         if n == 50:

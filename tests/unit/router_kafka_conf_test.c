@@ -48,6 +48,18 @@ static void test_what_delivery_rests_on(void **state)
     rd_kafka_conf_destroy(conf);
 }
 
+static void test_topics_that_vanish_are_told_of(void **state)
+{
+    char *why = NULL;
+    rd_kafka_conf_t *conf = kafka_conf_new(&base, KAFKA_CONSUMER, &why);
+    assert_property(conf, "debug", KAFKA_DEBUG);
+    rd_kafka_conf_destroy(conf);
+    struct kafka_settings s = with(&(struct kafka_property){SLICE("DEBUG"), "cgrp"});
+    conf = kafka_conf_new(&s, KAFKA_CONSUMER, &why);
+    assert_property(conf, "debug", KAFKA_DEBUG ",cgrp");
+    rd_kafka_conf_destroy(conf);
+}
+
 static void test_static_membership(void **state)
 {
     char *why = NULL;
@@ -96,6 +108,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_delivery_rests_on),
         cmocka_unit_test(test_static_membership),
+        cmocka_unit_test(test_topics_that_vanish_are_told_of),
         cmocka_unit_test(test_names_of_properties),
         cmocka_unit_test(test_refusals),
     };

@@ -212,6 +212,8 @@ static void test_where_to_start(void **state)
                                        .high = 30};
         assert_int_equal(start_offset(&row, cases[i].start), cases[i].expected);
     }
+    const struct lookup_row another = {.committed = -1, .is_another = true, .low = 10, .high = 30};
+    assert_int_equal(start_offset(&another, START_LATEST), 10);
 }
 
 int main(void)
