@@ -577,6 +577,90 @@ static void every_delivery_is_observed(void **state)
     lose(c);
 }
 
+/* An event with an id, in one of its targets' channels. */
+static void publish_in(struct target *t, uint64_t id, const char *key, struct slice a, struct slice b)
+{
+    struct envelope e = {.id = id,
+                         .key = slice_of(key),
+                         .event = SLICE("e"),
+                         .kind = ENVELOPE_TEXT,
+                         .payload = slice_of(key),
+                         .targets = {a, b},
+                         .target_count = 2};
+    fanout_deliver(&fanout, t, &e, 0);
+    flush_all();
+}
+
+static void an_event_for_several_targets_comes_once(void **state)
+{
+    struct conn *c = connect_user("a"), *d = connect_user("b");
+    struct target *a = target_of_user("a"), *everybody = hub_find(&hub, TARGET_EVERYBODY);
+    const struct slice g = TARGET_EVERYBODY, ua = SLICE("u:a");
+    publish_in(a, 1, "k1", ua, g);
+    publish_in(everybody, 2, "k1", ua, g);
+    publish_in(everybody, 3, "k2", ua, g);
+    publish_in(a, 4, "k2", ua, g);
+    publish_in(a, 5, "k3", ua, SLICE("r:x"));
+    publish_in(a, 6, "k3", ua, SLICE("r:x")); /* in one of them only: what comes twice is another matter */
+    static const char *const got[] = {"k1", "k2", "k3", "k3"};
+    char want[512] = "";
+    for (size_t i = 0; i < ARRAY_LEN(got); i++) {
+        size_t n = strlen(want);
+        snprintf(want + n, sizeof(want) - n, "{\"type\":\"e\",\"data\":\"%s\",\"key\":\"%s\"};", got[i], got[i]);
+    }
+    assert_string_equal(log_of(c), want);
+    assert_null(d->more); /* who is in one of them remembers nothing */
+    lose(c);
+    lose(d);
+}
+
+/* ---- what was missed ---- */
+
+static void who_is_behind_gets_only_events_without_id(void **state)
+{
+    struct conn *c = connect_user("a");
+    conn_more(c)->behind = true;
+    publish_in(target_of_user("a"), 7, "k1", SLICE("u:a"), SLICE("r:x"));
+    assert_string_equal(log_of(c), "");
+    publish("a", "now");
+    flush_all();
+    assert_string_equal(log_of(c), "{\"type\":\"e\",\"data\":\"now\"};");
+    forget_log(c);
+    c->more->behind = false;
+    c->members->from = 8;
+    publish_in(target_of_user("a"), 8, "k2", SLICE("u:a"), SLICE("r:x"));
+    assert_string_equal(log_of(c), "");
+    publish_in(target_of_user("a"), 9, "k3", SLICE("u:a"), SLICE("r:x"));
+    flush_all();
+    assert_non_null(strstr(log_of(c), "k3"));
+    conn_shed_more(c);
+    assert_null(c->more);
+    lose(c);
+}
+
+static uint64_t resumed_at;
+static void note_resume(void *arg, struct conn *c, uint64_t position)
+{
+    resumed_at = position;
+}
+
+static void acks_and_resumes(void **state)
+{
+    struct conn *c = connect_user("a");
+    home.rescuer.on_resume = note_resume;
+    say(c, "{\"type\":\"ack\",\"id\":\"0\"}");
+    assert_non_null(strstr(log_of(c), "\"code\":\"no_device\""));
+    forget_log(c);
+    say(c, "{\"type\":\"resume\",\"last_id\":\"1-5\"}");
+    assert_string_equal(log_of(c), "");
+    assert_int_equal(resumed_at, 1005);
+    conn_more(c)->behind = true;
+    say(c, "{\"type\":\"resume\",\"last_id\":\"2-0\"}");
+    assert_non_null(strstr(log_of(c), "\"code\":\"already_resuming\""));
+    assert_int_equal(resumed_at, 1005);
+    lose(c);
+}
+
 /* ---- the cap of a user ---- */
 
 static void a_user_may_have_so_many_connections(void **state)
@@ -666,6 +750,9 @@ int main(void)
         CONN_TEST(who_has_it_from_its_replay_does_not_hear_it_again),
         CONN_TEST(a_slow_reader_goes_alone),
         CONN_TEST(every_delivery_is_observed),
+        CONN_TEST(an_event_for_several_targets_comes_once),
+        CONN_TEST(who_is_behind_gets_only_events_without_id),
+        CONN_TEST(acks_and_resumes),
         CONN_TEST(a_user_may_have_so_many_connections),
         CONN_TEST(an_old_count_of_others_is_read_again_before_it_refuses),
         CONN_TEST(coordinates_are_remembered_for_so_many_parts),
