@@ -4,7 +4,10 @@ import contextlib
 import threading
 import time
 
+from websockets.exceptions import ConnectionClosed
+
 from lib.alone import Alone, History, event
+from lib.cluster import task
 from lib.functions import log, marker, text_of
 from lib.proc import wait_until
 from lib.wire import TEXT, RawSocket, Response, exchange, frame, upgrade_head
@@ -397,3 +400,46 @@ def test_ephemeral_events_do_not_wait(build, folder):
         history.client("HSET", marker("u:u"), "refilling", 0)
         assert client.recv_json()["type"] == "resumed"
         assert numbers(take(client, 2)) == [1, 2]
+
+
+def resume(cluster, user, last_id, gateway=0):
+    """A client of the whole cluster that names where it stood, and its hello."""
+    client = cluster.connect(user, gateway, welcome=False, query=f"&last_id={last_id}")
+    return client, client.welcome()
+
+
+def rest(client):
+    """What still comes before a connection ends."""
+    got = []
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            message = client.recv(20)
+            if message["type"] == "task_update":
+                got.append(message)
+    return got
+
+
+def test_from_kafka_over_a_gateway_that_is_killed(new_cluster):
+    """A user's device that loses its gateway in mid-stream, again and again: every event, in order, once by its key."""
+    cluster = new_cluster()
+    user, total, gateway = cluster.user(), 600, 0
+    cluster.produce(user, task(user, 0))
+    client, _ = resume(cluster, user, "0")
+    got = client.tasks(1)
+    producer = cluster.kafka.producer(cluster.topic)
+    for n in range(1, total):
+        producer.send(user, task(user, n))
+        if n % 150 == 0:
+            cluster.gateways[gateway].kill()
+            got += rest(client)
+            cluster.gateways[gateway].start(wait=False)
+            gateway = 1 - gateway
+            cluster.gateways[gateway].wait_ready()
+            client, hello = resume(cluster, user, got[-1]["id"], gateway)
+            assert hello["recovered"], hello
+    producer.close()
+    while got[-1]["task_id"] != total - 1:
+        got += client.tasks(1, 60)
+    seen = set()
+    got = [m["task_id"] for m in got if m["key"] not in seen and not seen.add(m["key"])]
+    assert got == list(range(total)), got
