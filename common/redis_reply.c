@@ -51,6 +51,15 @@ enum redis_redirection redis_read_moved(struct slice error, struct redis_moved *
     return read_port(slice_from(error, host.n + 1), &out->port) == 0 ? kind : REDIS_NOT_REDIRECTED;
 }
 
+bool redis_is_passing(struct slice error)
+{
+    static const struct slice passing[] = {{"MOVED ", 6}, {"ASK ", 4}, {"TRYAGAIN ", 9}, {"CLUSTERDOWN ", 12}};
+    for (size_t i = 0; i < ARRAY_LEN(passing); i++)
+        if (slice_starts(error, passing[i]))
+            return true;
+    return false;
+}
+
 int redis_read_master(const redisReply *reply, struct redis_master *out)
 {
     *out = (struct redis_master){0};

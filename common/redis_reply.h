@@ -20,6 +20,10 @@ struct redis_moved {
 /* "MOVED 3999 127.0.0.1:6381", "ASK …"; *out is set unless it is neither. */
 enum redis_redirection redis_read_moved(struct slice error, struct redis_moved *out);
 
+/* An error of a cluster in motion: a slot is on its way to another node, or has arrived there, or nobody knows who has
+ * it. Ask again in a moment, here or there. */
+bool redis_is_passing(struct slice error);
+
 struct redis_master {
     char host[REDIS_HOST_MAX + 1];
     uint16_t port;

@@ -30,7 +30,7 @@ void tls_free(struct tls *t);
 int tls_feed(struct tls *t, struct slice bytes, struct buf *plain);
 /* The handshake is done: text may be sent. */
 bool tls_is_ready(const struct tls *t);
-/* Encrypts text into the output. */
+/* Encrypts text into the output; none before the handshake is done. */
 void tls_send(struct tls *t, struct slice text);
 /* Moves the output, which is to be written to the socket, to the end of out. */
 void tls_take_output(struct tls *t, struct buf *out);

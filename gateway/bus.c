@@ -1,6 +1,7 @@
 /* Subscribing in batches, once a turn; letting go of what nobody listens to any more; and beginning anew when a link
  * broke or a bucket went to another node. */
 #include "gateway/bus.h"
+#include "common/redis_reply.h"
 #include "common/target.h"
 
 #include <stdlib.h>
@@ -128,41 +129,53 @@ static void batch_add(struct batch *batch, const struct target *t)
     batch->n++;
 }
 
-static void let_go_due(struct bus *b, struct bus_node *node, struct batch *batch)
+/* A cluster takes channels of one slot only in a command. */
+static bool fits(const struct bus *b, const struct batch *batch, unsigned bucket, const struct target *t)
 {
+    if (batch->n == ARRAY_LEN(batch->channels))
+        return false;
+    return batch->n == 0 || b->topology.site->kind != REDIS_CLUSTER || t->bucket == bucket;
+}
+
+static void let_go(struct bus_node *n, struct batch *batch)
+{
+    if (batch->n > 0)
+        (void)redis_subscriber_unsubscribe(&n->events, batch->channels, batch->n);
     batch->n = 0;
+}
+
+static void let_go_due(struct bus *b)
+{
+    struct batch batch = {.n = 0};
+    unsigned bucket = 0; /* of the first in the batch */
     LIST_EACH_SAFE (it, &b->lingering) {
         struct target *t = target_of(it);
-        if (t->due_ms > b->ctx->loop->now_ms || batch->n == ARRAY_LEN(batch->channels))
+        if (t->due_ms > b->ctx->loop->now_ms)
             break;
-        if (node_of(b, t) != node)
-            continue;
         if (t->told != 0) { /* Redis still counts its connections: forgotten now, they would be counted for ever */
             linger(b, t, MAX(b->ctx->cfg->channel_linger, TOLD_LINGER_MS));
             continue;
         }
+        if (batch.n > 0 && (node_of(b, t) != bus_node_of(b, bucket) || !fits(b, &batch, bucket, t)))
+            let_go(bus_node_of(b, bucket), &batch);
+        bucket = batch.n == 0 ? t->bucket : bucket;
         if (t->state != TARGET_WANTED)
-            batch_add(batch, t);
+            batch_add(&batch, t);
         hub_forget(b->hub, t);
     }
+    let_go(bus_node_of(b, bucket), &batch);
 }
 
 static void on_linger(struct timer *timer)
 {
     struct bus *b = CONTAINER_OF(timer, struct bus, linger_timer);
-    struct batch batch;
-    for (size_t i = 0; i < b->node_count; i++)
-        do {
-            let_go_due(b, b->nodes[i], &batch);
-            if (batch.n > 0)
-                redis_subscriber_unsubscribe(&b->nodes[i]->events, batch.channels, batch.n);
-        } while (batch.n == ARRAY_LEN(batch.channels));
+    let_go_due(b);
     uint64_t now = b->ctx->loop->now_ms;
     if (!list_empty(&b->lingering))
         timer_start(b->ctx->loop, timer, target_of(b->lingering.next)->due_ms - now);
 }
 
-/* A cluster takes channels of one slot only in a command: they are ordered by bucket first. */
+/* For a cluster: channels of one slot stand together. */
 static void order_wanted(struct bus_node *n)
 {
     struct list *by_bucket = n->bus->by_bucket;
@@ -178,13 +191,6 @@ static void order_wanted(struct bus_node *n)
             list_remove(queued);
             list_push_back(&n->wanted, queued);
         }
-}
-
-static bool fits(const struct bus *b, const struct batch *batch, unsigned bucket, const struct target *t)
-{
-    if (batch->n == ARRAY_LEN(batch->channels))
-        return false;
-    return batch->n == 0 || b->topology.site->kind != REDIS_CLUSTER || t->bucket == bucket;
 }
 
 static void subscribe_on(struct bus_node *n)
@@ -304,13 +310,9 @@ static void ask_again_elsewhere(struct bus_node *n, struct target *t)
  * there are asked for again, wherever they are by then. */
 static bool on_refused(struct redis_subscriber *rs, struct slice error)
 {
-    static const struct slice passing[] = {{"MOVED ", 6}, {"ASK ", 4}, {"CLUSTERDOWN ", 12}, {"TRYAGAIN ", 9}};
     struct bus_node *n = rs->owner;
     struct bus *b = n->bus;
-    size_t i = 0;
-    while (i < ARRAY_LEN(passing) && !slice_starts(error, passing[i]))
-        i++;
-    if (i == ARRAY_LEN(passing))
+    if (!redis_is_passing(error))
         return false;
     n->beat_wanted = true;
     each_target(n, ask_again_elsewhere);
@@ -401,6 +403,20 @@ static void on_commands_up(struct redis_commands *rc)
     each_target(n, ask_again);
 }
 
+/* A slot is on its way: what was asked for its targets is asked again in a moment, here or where they are by then. */
+static void on_passing(struct channels *ch, struct slice error)
+{
+    struct bus_node *n = CONTAINER_OF(ch, struct bus_node, channels);
+    if (!timer_is_armed(&n->again))
+        timer_start(n->bus->ctx->loop, &n->again, REFUSED_MS);
+    redis_topology_refused(&n->bus->topology, error);
+}
+
+static void on_again(struct timer *timer)
+{
+    each_target(CONTAINER_OF(timer, struct bus_node, again), ask_again);
+}
+
 static void on_library_ready(struct redis_library *lib)
 {
     struct bus_node *n = lib->owner;
@@ -429,6 +445,8 @@ static struct bus_node *node_new(struct bus *b)
     n->bus = b;
     redis_library_init(&n->library, b->ctx->loop, &n->commands, n, on_library_ready);
     channels_init(&n->channels, b->ctx, b->hub, b->fanout, b->census, &n->commands, &n->library, &b->positions);
+    n->channels.on_passing = on_passing;
+    timer_init(&n->again, on_again);
     pulse_init(&n->pulse, b->ctx, &n->commands, &n->channels.position, &pulse_ops, n);
     position_remove(&n->channels.position);
     list_init(&n->wanted);
@@ -441,6 +459,7 @@ static struct bus_node *node_new(struct bus *b)
 
 static void node_free(struct bus_node *n)
 {
+    timer_stop(&n->again);
     redis_subscriber_release(&n->events);
     redis_commands_release(&n->commands);
     pulse_release(&n->pulse);

@@ -24,6 +24,7 @@ struct bus_node {
     bool beat_wanted;     /* its channel is to be subscribed */
     struct list wanted;   /* targets to subscribe */
     uint64_t patience_ms; /* after a refusal: not before then */
+    struct timer again;   /* what was refused on the commands link is asked again */
 };
 
 struct bus {

@@ -3,6 +3,7 @@
 #include "gateway/channel.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "common/redis_reply.h"
 #include "gateway/conn.h"
 
 #include <stdlib.h>
@@ -84,6 +85,14 @@ static void learn(struct target *t, struct slice meta)
         hub_saw(t, seen.part, seen.offset, seen.n);
 }
 
+static void refuse_read(struct channels *ch, struct slice error)
+{
+    if (redis_is_passing(error))
+        ch->on_passing(ch, error);
+    else
+        redis_link_drop(&ch->commands->link, "a meta or a log could not be read");
+}
+
 static void on_meta(void *arg, const redisReply *reply)
 {
     struct meta_read *read = arg;
@@ -94,10 +103,10 @@ static void on_meta(void *arg, const redisReply *reply)
     if (!wanted)
         return; /* a link broke: all is read anew when it is back */
     if (reply->type == REDIS_REPLY_ERROR)
-        log_error("meta_refused", LOG_SL("target", hub_name(t)), LOG_S("reply", reply->str));
+        log_warn("meta_refused", LOG_SL("target", hub_name(t)), LOG_S("reply", reply->str));
     /* another kind of key under that name is this target's trouble; anything else is the server's */
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE", strlen("WRONGTYPE")) != 0) {
-        redis_link_drop(&ch->commands->link, "a meta could not be read");
+        refuse_read(ch, slice_of(reply->str));
         return;
     }
     if (reply->type == REDIS_REPLY_STRING)
@@ -313,7 +322,13 @@ static bool on_log_chunk(struct fill *f, struct target *t, bool ended, uint64_t 
     return false;
 }
 
-static const struct fill_ops fill_ops = {.on_event = on_log_event, .on_chunk = on_log_chunk};
+static void on_log_refused(struct fill *f, struct slice error)
+{
+    refuse_read(of_fill(f), error);
+}
+
+static const struct fill_ops fill_ops = {
+    .on_event = on_log_event, .on_chunk = on_log_chunk, .on_refused = on_log_refused};
 
 void channels_init(struct channels *ch, struct context *ctx, struct hub *hub, struct fanout *fanout,
                    struct census *census, struct redis_commands *commands, struct redis_library *library,

@@ -22,6 +22,8 @@ struct channels {
     struct redis_commands *commands; /* of the node */
     struct positions *positions;     /* of the worker */
     struct node_position position;
+    /* Set by the owner: a cluster in motion refused a read, channel_ask_again is due in a moment. */
+    void (*on_passing)(struct channels *ch, struct slice error);
     struct fill fill;
     struct heads heads;
     unsigned era; /* metas that were asked for in an earlier one are of no use */

@@ -126,12 +126,12 @@ static void on_trouble(struct fill *f, struct target *t, const redisReply *reply
         enqueue(f, t);
         return;
     }
-    log_error("log_unreadable", LOG_SL("target", hub_name(t)), LOG_S("reply", text));
+    log_warn("log_unreadable", LOG_SL("target", hub_name(t)), LOG_S("reply", text));
     /* another kind of key under that name is this target's trouble; anything else is the server's */
     if (strstr(text, "WRONGTYPE") != NULL)
         (void)f->ops->on_chunk(f, t, true, MAX(upto, t->upto));
     else
-        redis_link_drop(&f->commands->link, "a log could not be read");
+        f->ops->on_refused(f, slice_of(text));
 }
 
 static void on_reply(void *arg, const redisReply *reply)

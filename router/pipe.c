@@ -4,6 +4,7 @@
 #include "router/pipe.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/redis_reply.h"
 
 #include <openssl/rand.h>
 
@@ -159,18 +160,10 @@ static void on_retry(struct timer *t)
     pipe_open(p);
 }
 
-/* A slot on its way to another node: it arrives within a moment, and its channels wait for that. */
-static bool is_passing(const struct pipe *p)
-{
-    struct slice text = slice_of(p->refusal);
-    return p->failure == REDIS_FN_MOVED || slice_starts(text, SLICE("TRYAGAIN ")) ||
-           slice_starts(text, SLICE("CLUSTERDOWN "));
-}
-
 static void wait_and_retry(struct pipe *p)
 {
     uint64_t ms = RETRY_MIN_MS;
-    for (unsigned i = 0; i < p->attempts && !is_passing(p) && ms < RETRY_MAX_MS; i++)
+    for (unsigned i = 0; i < p->attempts && !redis_is_passing(slice_of(p->refusal)) && ms < RETRY_MAX_MS; i++)
         ms *= 2;
     p->attempts++;
     p->state = PIPE_WAITING;

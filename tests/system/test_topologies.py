@@ -1,10 +1,15 @@
 """Every way in which Redis is run: events of each user arrive in order, none is missing, whatever the servers do."""
 
+import re
 import signal
 import time
 
 from lib.cluster import task
-from lib.proc import wait_until
+from lib.functions import fnv1a
+from lib.proc import ROOT, free_port, wait_until
+from lib.programs import Gateway
+from lib.redis import Redis
+from lib.tls import Authority
 from lib.topologies import RedisCluster, Sentinels, Several
 
 USERS = 12
@@ -135,3 +140,171 @@ def test_one_of_several_nodes_stopped_for_a_while(new_cluster):
 
 
 test_one_of_several_nodes_stopped_for_a_while.seconds = 200
+
+
+# ---- a cluster whose slots are stuck, and channels that are let go ----
+
+def slot_of(user):
+    return fnv1a(f"u:{user}".encode()) % 1024 * 16 + 8
+
+
+def events_in_log(program, name):
+    return [record for record in program.log_records() if record.get("event") == name]
+
+
+def test_a_slot_stuck_between_two_nodes(new_cluster):
+    cluster = new_cluster(redis=RedisCluster)
+    stuck, other = cluster.user(), cluster.user()
+    source = cluster.redis.owner(slot_of(stuck))
+    target = next(port for port in cluster.redis.masters() if port != source)
+    while cluster.redis.owner(slot_of(other)) != source or slot_of(other) == slot_of(stuck):
+        other = cluster.user()
+    ids = {row["port"]: row["id"] for row in cluster.redis.table()}
+    old, new = cluster.redis.client(source), cluster.redis.client(target)
+    downs = [len(events_in_log(g, "redis_down")) for g in cluster.gateways]
+    new("CLUSTER", "SETSLOT", slot_of(stuck), "IMPORTING", ids[source])
+    old("CLUSTER", "SETSLOT", slot_of(stuck), "MIGRATING", ids[target])
+    neighbour = cluster.connect(other)  # of the same node
+    waiting = cluster.connect(stuck, welcome=False)
+    time.sleep(0.5)
+    old("CLUSTER", "SETSLOT", slot_of(stuck), "STABLE")
+    new("CLUSTER", "SETSLOT", slot_of(stuck), "STABLE")
+    waiting.welcome()
+    for user in (stuck, other):
+        cluster.produce(user, task(user, 1))
+    assert numbers(waiting.tasks(1, 30)) == numbers(neighbour.tasks(1, 30)) == [1]
+    assert downs == [len(events_in_log(g, "redis_down")) for g in cluster.gateways], "a link was given up"
+
+
+def test_users_leave_a_cluster(new_cluster):
+    cluster = new_cluster(redis=RedisCluster, gateway={"CHANNEL_LINGER": "50ms", "WORKERS": "1"})
+    users, _ = connect_all(cluster)
+    cluster.drop_clients()
+    wait_until(lambda: all(g.metric("tidegate_gateway_targets") == 0 for g in cluster.gateways), 20, "targets let go")
+    assert not any(events_in_log(g, "redis_down") for g in cluster.gateways)
+    again = cluster.connect(users[0])
+    cluster.produce(users[0], task(users[0], 1))
+    assert numbers(again.tasks(1, 30)) == [1]
+
+
+# ---- the stamp of several nodes ----
+
+def test_another_list_of_nodes_is_refused(new_cluster, build, folder):
+    cluster = new_cluster(redis=Several)
+    ports = cluster.redis.masters()
+    turned = "redis://u:secret@" + ",".join(f"127.0.0.1:{port}" for port in reversed(ports))
+    for port in ports:
+        cluster.redis.client(port)("ACL", "SETUSER", "u", "on", ">secret", "allkeys", "allchannels", "+@all")
+    other = Gateway(build, folder, "another-list", {**cluster.gateways[0].env, "REDIS_URL": turned, "PORT": None},
+                    port=free_port())
+    other.env["PORT"] = str(other.port)
+    other.proc.env["PORT"] = str(other.port)
+    other.start(wait=False)
+    try:
+        said = wait_until(lambda: events_in_log(other, "redis_nodes_differ"), 20, "a line that says so")
+        assert said[0]["ours"] == ",".join(f"127.0.0.1:{port}" for port in reversed(ports))
+        assert said[0]["theirs"].endswith(",".join(f"127.0.0.1:{port}" for port in ports))
+        assert "tg:nodes" in said[0]["meaning"] and "secret" not in other.proc.log()
+        assert not other.ready()
+        for program in cluster.programs:
+            program.stop()
+        for port in ports:
+            assert cluster.redis.client(port)("DEL", "tg:nodes") == 1
+        other.wait_ready()
+    finally:
+        other.stop()
+
+
+# ---- TLS, users, passwords ----
+
+class TlsRedis(Redis):
+    """A server that is reached through TLS, too."""
+
+    def __init__(self, folder, authority, client_certificates=False):
+        self.tls_port = free_port()
+        cert, key = authority.sign("redis", "IP:127.0.0.1")
+        super().__init__(folder, options=["--tls-port", self.tls_port, "--tls-cert-file", cert, "--tls-key-file", key,
+                                          "--tls-ca-cert-file", authority.ca, "--tls-auth-clients",
+                                          "yes" if client_certificates else "no"])
+
+    @property
+    def url(self):
+        return f"rediss://127.0.0.1:{self.tls_port}"
+
+
+def test_tls_with_a_private_authority(new_cluster, folder):
+    authority = Authority(folder)
+    trust = {"REDIS_TLS_CA": authority.ca}
+    deliver(new_cluster(redis=lambda where: TlsRedis(where, authority), gateway=trust, router=trust))
+
+
+def test_tls_with_certificates_on_both_sides(new_cluster, folder):
+    authority = Authority(folder)
+    cert, key = authority.sign("tidegate")
+    trust = {"REDIS_TLS_CA": authority.ca, "REDIS_TLS_CERT": cert, "REDIS_TLS_KEY": key}
+    deliver(new_cluster(redis=lambda where: TlsRedis(where, authority, True), gateway=trust, router=trust))
+
+
+def test_tls_of_another_authority_is_refused(new_cluster, folder):
+    authority, other = Authority(folder), Authority(folder, "others")
+    trust = {"REDIS_TLS_CA": other.ca}
+    cluster = new_cluster(redis=lambda where: TlsRedis(where, authority), gateway=trust, router=trust, start=False,
+                          gateways=1, routers=1)
+    cluster.redis.start()
+    for program in cluster.programs:
+        program.start(wait=False)
+        wait_until(lambda program=program: any(record["reason"].startswith("TLS: ") and "certificate" in record["reason"]
+                                               for record in events_in_log(program, "redis_down")), 20, "the reason")
+        assert not program.ready()
+
+
+# What README.md says that a user of Redis needs.
+RIGHTS = re.search(r"^ACL SETUSER tidegate on >password (.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)[1].split()
+
+
+class UserRedis(Redis):
+    """A server on which Tidegate is a user with no more rights than it needs."""
+
+    def __init__(self, folder, password="s3cr%40t"):
+        super().__init__(folder)
+        self.password = password
+
+    @property
+    def url(self):
+        return f"redis://tidegate:{self.password}@127.0.0.1:{self.port}/2"
+
+    def start(self):
+        super().start()
+        self.answers("ACL", "SETUSER", "tidegate", "on", ">s3cr@t", *RIGHTS)
+        return self
+
+    def client(self, port=None):
+        client = super().client(port)
+        client("SELECT", "2")
+        return client
+
+
+def test_a_user_with_the_least_rights(new_cluster):
+    cluster = new_cluster(redis=UserRedis, gateway={"CHANNEL_LINGER": "50ms"})
+    deliver(cluster)
+    device = cluster.connect(cluster.user(), query="&device_id=phone")
+    cluster.drop_clients()
+    wait_until(lambda: all(g.metric("tidegate_gateway_targets") == 0 for g in cluster.gateways), 20, "targets let go")
+    assert cluster.redis.answers("ACL", "LOG") == [], device
+    client = cluster.redis.client()
+    client("FLUSHALL")
+    user = cluster.user()
+    cluster.produce(user, task(user, 1))
+    cluster.wait_log(user, 1)
+    assert cluster.redis.answers("ACL", "LOG") == []
+
+
+def test_a_wrong_password_is_said(new_cluster):
+    cluster = new_cluster(redis=lambda folder: UserRedis(folder, "wrong"), start=False, gateways=1, routers=1)
+    cluster.redis.start()
+    for program in cluster.programs:
+        program.start(wait=False)
+        said = wait_until(lambda program=program: events_in_log(program, "redis_refused_greeting"), 20, "the refusal")
+        assert said[0]["reply"].startswith("WRONGPASS"), said
+        time.sleep(1)
+        assert "wrong@" not in program.proc.log() and not program.ready()
