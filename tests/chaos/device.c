@@ -192,6 +192,9 @@ static void on_welcome(struct fleet *f, struct device *d, const struct heard *h)
     if (!d->welcomed)
         f->welcomed++;
     d->welcomed = true;
+    /* What came on an earlier connection cannot be acknowledged on this one. */
+    if (d->resume == RESUME_ACK)
+        d->acked_id = d->id_us = h->id_us;
 }
 
 static void on_message(struct fleet *f, struct device *d, struct slice message)
@@ -313,7 +316,7 @@ static void tick_open(struct fleet *f, struct device *d)
     uint64_t quiet_since = MAX(d->heard_us, d->since_us);
     if (f->now_us > quiet_since + f->silence_us)
         on_closed(f, d, WIRE_NO_CLOSE, LEDGER_SILENT);
-    else if (d->resume == RESUME_ACK && d->id_us > d->acked_id && f->now_us > d->acked_us + ACK_US)
+    else if (d->resume == RESUME_ACK && d->welcomed && d->id_us > d->acked_id && f->now_us > d->acked_us + ACK_US)
         acknowledge(f, d);
 }
 
