@@ -43,6 +43,14 @@ static uint64_t credible(const struct replay *r, uint64_t position)
     return MIN(position, end_of_all(r));
 }
 
+/* A position passes over what a link lost unseen, for as long as nothing betrays it: hence what came shortly before it
+ * is sent again, if so configured. */
+static uint64_t read_from(const struct replay *r, uint64_t position)
+{
+    uint64_t overlap = r->all->ctx->cfg->resume_overlap * 1000;
+    return position > overlap ? position - overlap : 0;
+}
+
 /* latest: not even what its targets heard by now, which the safe id may not have reached yet. */
 static void measure_from(struct replay *r, uint64_t position, bool latest)
 {
@@ -53,7 +61,8 @@ static void measure_from(struct replay *r, uint64_t position, bool latest)
     r->start = r->position = from;
     r->stage = REPLAY_MEASURING;
     for (struct member *m = r->conn->members; m != NULL; m = m->next_of_conn, i++)
-        replay_target_init(&r->targets[i], m, latest ? MAX(from, m->target->last_id) : from, floor_of(r, m->target));
+        replay_target_init(&r->targets[i], m, latest ? MAX(from, m->target->last_id) : read_from(r, from),
+                           floor_of(r, m->target));
     if (d != NULL && !r->resumed)
         device_start(d, hub_name(replay_user(r)), from, r->acks);
     replay_wait_for_room(r);

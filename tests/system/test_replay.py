@@ -78,6 +78,24 @@ def test_what_came_after_last_id(build, folder):
         assert numbers(take(client, 1)) == [10]
 
 
+def test_a_little_more_is_read_if_so_configured(build, folder):
+    with running(build, folder, RESUME_OVERLAP="60s") as (alone, history):
+        ids = history.add("u:u", range(10))
+        client, hello = alone.resume(last_id=text_of(ids[7]))
+        assert standing(hello) == (True, 10, text_of(ids[0]), text_of(ids[7])), hello
+        got = take(client, 10)
+        assert numbers(got) == list(range(10))
+        assert [m["id"] for m in got[:8]] == [text_of(ids[7])] * 8, "positions do not fall"
+    with running(build, folder / "short", RESUME_OVERLAP="1ms") as (alone, history):
+        [before] = history.add("u:u", [0])
+        time.sleep(0.01)
+        [start] = history.add("u:u", [1])
+        history.add("u:u", [2])
+        assert start - before > 1000
+        client, hello = alone.resume(last_id=text_of(start))
+        assert numbers(take(client, hello["replay"])) == [1, 2]
+
+
 def test_a_user_without_events(build, folder):
     with running(build, folder) as (alone, history):
         for user, last_id in (("a", "0"), ("b", "1700000000000-5")):
