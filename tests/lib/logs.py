@@ -1,8 +1,49 @@
-"""Reading what Redis holds of a cluster's targets: live logs, second logs and markers, with the coordinates of every entry."""
+"""Reading what Redis holds of a cluster's targets: live logs, second logs and markers, with the coordinates of every entry;
+and the stream of events that tests compare them with."""
 
 import re
+import time
 
+from lib.cluster import task
 from lib.functions import log, second_log
+from lib.proc import wait_until
+
+
+def stream(cluster, users, events, seconds):
+    """Sends events of all users, interleaved, spread over some seconds; all are acknowledged at the end."""
+    producer = cluster.kafka.producer(cluster.topic)
+    started = time.monotonic()
+    for n in range(events):
+        for user in users:
+            producer.send(user, task(user, n))
+        yield n
+        time.sleep(max(0, started + seconds * (n + 1) / events - time.monotonic()))
+    producer.close()
+
+
+def entries_of(cluster, user):
+    """What a user's log holds."""
+    client = cluster.redis_client()
+    try:
+        return live(client, cluster.topic, f"u:{user}")
+    finally:
+        client.close()
+
+
+def numbers_in_log(cluster, user):
+    """Task numbers in a user's log, in its order."""
+    return [entry.number for entry in entries_of(cluster, user)]
+
+
+def assert_logs(cluster, users, expected, seconds=60):
+    """Every log holds exactly these, in this order, and nothing more comes."""
+    for user in users:
+        wait_until(lambda user=user: len(numbers_in_log(cluster, user)) >= len(expected), seconds,
+                   f"{len(expected)} entries for {user}", every=0.2)
+    time.sleep(0.5)
+    for user in users:
+        assert numbers_in_log(cluster, user) == expected, user
+        assert_in_order(entries_of(cluster, user), user)
 
 
 class Entry:

@@ -6,26 +6,13 @@ import time
 
 from lib import kafka as kafka_servers
 from lib.cluster import task
+from lib.logs import numbers_in_log, stream
 from lib.proc import wait_until
 from lib.redis import RedisClient
 
 
 def numbers(messages):
     return [message["task_id"] for message in messages]
-
-
-def stream(cluster, users, events, seconds):
-    """Sends events of all users, interleaved, spread over some seconds; returns when Kafka has acknowledged them."""
-    producer = cluster.kafka.producer(cluster.topic)
-    started = time.monotonic()
-    for n in range(events):
-        for user in users:
-            producer.send(user, task(user, n))
-        behind = started + seconds * (n + 1) / events - time.monotonic()
-        yield n
-        if behind > 0:
-            time.sleep(behind)
-    producer.close()
 
 
 def test_a_router_killed_and_started_again_in_mid_stream(new_cluster):
@@ -89,19 +76,6 @@ def test_redis_killed_loses_nothing_from_the_logs(new_cluster):
     for user in users:
         cluster.wait_log(user, 300)
         assert numbers_in_log(cluster, user) == list(range(300))
-
-
-def numbers_in_log(cluster, user):
-    """Task numbers in a user's log, in its order."""
-    client = cluster.redis_client()
-    [key] = client("KEYS", f"tg:{{*}}:l:u:{user}")
-    found = []
-    for _, fields in client("XRANGE", key, "-", "+"):
-        envelope = dict(zip(fields[::2], fields[1::2]))[b"e"]
-        start = envelope.index(b'"task_id":') + len(b'"task_id":')
-        found.append(int(envelope[start:start + 8].split(b",")[0].split(b"}")[0]))
-    client.close()
-    return found
 
 
 def test_a_gateway_killed(new_cluster):

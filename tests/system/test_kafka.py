@@ -2,25 +2,15 @@
 event stands once in its log, and in order."""
 
 import contextlib
-import re
+import signal
 import time
 
+from lib import metrics
 from lib.cluster import task
+from lib.kafka import Broker
 from lib.kafka_admin import Admin
+from lib.logs import assert_in_order, assert_logs, entries_of, numbers_in_log, stream
 from lib.proc import wait_until
-
-
-def events_in_log(cluster, user):
-    """The envelopes in a user's log, as bytes."""
-    client = cluster.redis_client()
-    found = [fields[1] for key in client("KEYS", f"tg:{{*}}:l:u:{user}") for _, fields in client("XRANGE", key, "-", "+")]
-    client.close()
-    return found
-
-
-def numbers_in_log(cluster, user):
-    """Task numbers in a user's log, in its order."""
-    return [int(event.split(b'"task_id":')[1].split(b",")[0]) for event in events_in_log(cluster, user)]
 
 
 # ---- idempotent producers ----
@@ -41,8 +31,7 @@ def test_records_with_one_key_are_applied_once(new_cluster):
     found = numbers_in_log(cluster, user)
     assert sorted({1, 7} & set(found)) in ([1], [7]) and sorted(set(found) - {1, 7}) == [2, 4, 5, 6], found
     assert keys[2] == "17" and keys[5].startswith(f"{cluster.topic}#1/0/"), keys
-    once = next(event for event in events_in_log(cluster, user) if b"once" in event)
-    assert f"{cluster.topic}#1/".encode() in once, "no coordinate beside the key"
+    assert all(entry.part.startswith(f"{cluster.topic}#1/") for entry in entries_of(cluster, user)), "the coordinate stays"
 
 
 def test_a_window_is_of_kafkas_time(new_cluster):
@@ -69,15 +58,6 @@ def admin_of(kafka):
         admin.close()
 
 
-def coordinates_in_log(cluster, user, numbers):
-    """Which part each of these numbers came from, as a dict."""
-    found = {}
-    for event in events_in_log(cluster, user):
-        part = re.search(rb"[\w.-]+#\d+/\d+", event)[0].decode()
-        found[int(event.split(b'"task_id":')[1].split(b",")[0])] = part
-    return [found[n] for n in numbers]
-
-
 def renew_topic(cluster, before, after, running=True, between=lambda: None):
     """Events in the old topic, another number of them in the new one: all are in the log once, and the old ones keep
     their coordinates."""
@@ -94,8 +74,9 @@ def renew_topic(cluster, before, after, running=True, between=lambda: None):
         router.start()
     wait_until(lambda: numbers_in_log(cluster, user)[-1:] == [999 + after], 60, "the new topic's events", every=0.2)
     assert numbers_in_log(cluster, user) == [*range(before), *range(1000, 1000 + after)]
-    parts = coordinates_in_log(cluster, user, [0, 1000])
-    assert parts == [f"{cluster.topic}#1/0", f"{cluster.topic}#2/0"], parts
+    entries = entries_of(cluster, user)
+    assert_in_order(entries)
+    assert {entry.part for entry in entries} == {f"{cluster.topic}#1/0", f"{cluster.topic}#2/0"}
     assert router.metric("tidegate_router_generations_total") >= 1
 
 
@@ -120,3 +101,154 @@ def test_a_longer_topic_made_while_the_router_misses_it(new_cluster):
     [router] = cluster.routers
     renew_topic(cluster, 5, 20, between=lambda: wait_until(lambda: router.metric("tidegate_router_partitions") == 0, 30,
                                                            "the partitions are gone"))
+
+
+# ---- brokers ----
+
+@contextlib.contextmanager
+def own_broker(folder):
+    broker = Broker(folder).start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+def test_a_broker_killed_under_load(new_cluster, folder):
+    with own_broker(folder) as broker:
+        cluster = new_cluster(gateways=1, kafka=broker)
+        users = [cluster.user() for _ in range(10)]
+        for n in stream(cluster, users, 600, 12):
+            if n == 200:
+                broker.nodes[0].kill()
+            if n == 300:
+                broker.nodes[0].start()
+        assert_logs(cluster, users, list(range(600)))
+        assert all(router.metric("tidegate_router_generations_total") == 0 for router in cluster.routers)
+
+
+def test_a_broker_asleep_under_load(new_cluster, folder):
+    with own_broker(folder) as broker:
+        cluster = new_cluster(gateways=1, kafka=broker)
+        users = [cluster.user() for _ in range(10)]
+        for n in stream(cluster, users, 600, 18):
+            if n == 150:
+                broker.nodes[0].signal(signal.SIGSTOP)
+            if n == 484:  # ten seconds later
+                broker.nodes[0].signal(signal.SIGCONT)
+        assert_logs(cluster, users, list(range(600)))
+        assert all(router.metric("tidegate_router_generations_total") == 0 for router in cluster.routers)
+
+
+# ---- groups ----
+
+def lag_partitions(router):
+    """The partitions of which a router tells the lag."""
+    samples = metrics.parse(router.get("/metrics").body.decode())
+    return {int(labels["partition"]) for name, labels, _ in samples if name == "tidegate_router_lag_records"}
+
+
+def shared_out(routers, count=12):
+    """Each partition's lag is told by exactly one of these, and each of them has some."""
+    found = [lag_partitions(router) for router in routers]
+    return all(found) and sorted(p for partitions in found for p in partitions) == list(range(count))
+
+
+def test_lag_is_told_by_who_has_the_partition(new_cluster):
+    cluster = new_cluster(gateways=1)
+    first, second = cluster.routers
+    wait_until(lambda: shared_out([first, second]), 30, "partitions for both", every=0.2)
+    assert second.stop() == 0
+    wait_until(lambda: shared_out([first]), 30, "all partitions for one", every=0.2)
+    second.start()
+    wait_until(lambda: shared_out([first, second]), 30, "partitions for both again", every=0.2)
+    first.proc.signal(signal.SIGSTOP)
+    wait_until(lambda: shared_out([second]), 30, "partitions of a router that sleeps", every=0.2)
+    first.proc.signal(signal.SIGCONT)
+    wait_until(lambda: shared_out([first, second]), 30, "a router that awoke drops what it lost", every=0.2)
+
+
+def test_three_routers_come_and_go(new_cluster):
+    cluster = new_cluster(gateways=1, routers=3)
+    users = [cluster.user() for _ in range(10)]
+    one, two, three = cluster.routers
+    steps = {60: one.kill, 100: lambda: one.start(wait=False), 160: two.stop, 200: lambda: two.start(wait=False),
+             250: lambda: three.proc.signal(signal.SIGSTOP), 300: one.stop, 330: lambda: one.start(wait=False),
+             520: lambda: three.proc.signal(signal.SIGCONT), 600: three.kill, 640: two.kill,
+             660: lambda: two.start(wait=False), 680: lambda: three.start(wait=False)}
+    for n in stream(cluster, users, 800, 32):
+        steps.get(n, lambda: None)()
+    assert_logs(cluster, users, list(range(800)))
+
+
+test_three_routers_come_and_go.seconds = 240
+
+
+def test_a_static_member_is_missed_by_nobody(new_cluster):
+    """A restart within the session timeout moves no partitions."""
+    cluster = new_cluster(gateways=1, start=False, router={"STATIC_MEMBERSHIP": "1", "KAFKA_SESSION_TIMEOUT": "30s"})
+    for i, router in enumerate(cluster.routers):
+        router.env["HOSTNAME"] = f"router-{i}"
+    cluster.start()
+    users = [cluster.user() for _ in range(8)]
+    first, second = cluster.routers
+    wait_until(lambda: shared_out([first, second]), 60, "partitions for both", every=0.2)
+    had, rebalances = lag_partitions(first), second.metric("tidegate_router_rebalances_total")
+    for n in stream(cluster, users, 300, 10):
+        if n == 80:
+            assert first.stop() == 0
+        if n == 120:
+            first.start(wait=False)
+        if n == 200:
+            first.kill()
+        if n == 220:
+            first.start(wait=False)
+    assert_logs(cluster, users, list(range(300)))
+    wait_until(lambda: shared_out([first, second]), 30, "the same partitions as before", every=0.2)
+    assert lag_partitions(first) == had
+    assert second.metric("tidegate_router_rebalances_total") == rebalances
+
+
+test_a_static_member_is_missed_by_nobody.seconds = 180
+
+
+def test_a_topic_grows(new_cluster):
+    """The first records of a new partition arrive, whether routers run or not, and however long nobody notices it."""
+    cluster = new_cluster(gateways=1, start=False, router={"START": "latest"})
+    with admin_of(cluster.kafka) as admin:
+        admin.create_topic(cluster.topic, 2)
+        cluster.start()
+        user = cluster.user()
+        cluster.produce(user, task(user, 0), partition=0)
+        cluster.wait_log(user, 1)
+        admin.grow_topic(cluster.topic, 4)
+        cluster.produce(user, task(user, 1), task(user, 2), partition=2)
+        cluster.produce(user, task(user, 3), partition=3)
+        cluster.wait_log(user, 4)
+        for router in cluster.routers:
+            assert router.stop() == 0
+        admin.grow_topic(cluster.topic, 6)
+        cluster.produce(user, task(user, 4), task(user, 5), partition=5)
+        cluster.routers[0].start()
+        cluster.produce(user, task(user, 6), partition=4)
+        cluster.wait_log(user, 7)
+    assert sorted(numbers_in_log(cluster, user)) == list(range(7))
+    assert_in_order(entries_of(cluster, user))
+
+
+def test_a_group_with_commits_of_another_service(new_cluster):
+    """It is taken over where it stands: nothing before is applied, and its topic is no other one."""
+    cluster = new_cluster(gateways=1, routers=1, start=False, router={"START": "earliest"})
+    [router] = cluster.routers
+    user = cluster.user()
+    cluster.kafka.create_topic(cluster.topic)
+    cluster.produce(user, *[task(user, n) for n in range(10)], partition=0)
+    cluster.kafka.kcat("-G", f"tidegate-{cluster.number}", "-c", "4", "-X", "auto.offset.reset=earliest", cluster.topic)
+    cluster.start()
+    assert_logs(cluster, [user], list(range(4, 10)))
+    assert router.stop() == 0
+    cluster.produce(user, task(user, 10), partition=0)
+    router.start()
+    assert_logs(cluster, [user], list(range(4, 11)))
+    assert [entry.part for entry in entries_of(cluster, user)] == [f"{cluster.topic}#1/0"] * 7
+    assert sum(record["event"] == "commit_of_another_service" for record in router.log_records()) == 1

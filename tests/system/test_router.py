@@ -2,44 +2,11 @@
 
 import signal
 import subprocess
-import time
 
 from lib.cluster import task
 from lib.kafka import Broker
+from lib.logs import assert_logs, numbers_in_log, stream
 from lib.proc import free_port, wait_until
-
-
-def stream(cluster, users, events, seconds):
-    """Sends events of all users, interleaved, spread over some seconds; all are acknowledged at the end."""
-    producer = cluster.kafka.producer(cluster.topic)
-    started = time.monotonic()
-    for n in range(events):
-        for user in users:
-            producer.send(user, task(user, n))
-        yield n
-        time.sleep(max(0, started + seconds * (n + 1) / events - time.monotonic()))
-    producer.close()
-
-
-def numbers_in_log(cluster, user):
-    """Task numbers in a user's log, in its order."""
-    client = cluster.redis_client()
-    found = []
-    for key in client("KEYS", f"tg:{{*}}:l:u:{user}"):
-        for _, fields in client("XRANGE", key, "-", "+"):
-            found.append(int(fields[1].split(b'"task_id":')[1].split(b",")[0].split(b"}")[0]))
-    client.close()
-    return found
-
-
-def assert_logs(cluster, users, expected, seconds=60):
-    """Every log holds exactly these, in this order, and nothing more comes."""
-    for user in users:
-        wait_until(lambda user=user: len(numbers_in_log(cluster, user)) >= len(expected), seconds,
-                   f"{len(expected)} entries for {user}", every=0.2)
-    time.sleep(0.5)
-    for user in users:
-        assert numbers_in_log(cluster, user) == expected, user
 
 
 def events_named(router, name):
@@ -172,17 +139,6 @@ def test_where_a_first_installation_starts(new_cluster):
     client = cluster.redis_client()
     assert client("HGET", client("KEYS", "tg:{*}:b")[0], "since") == b"0"
     client.close()
-
-
-def test_the_group_of_another_service_is_taken_over(new_cluster):
-    cluster = new_cluster(gateways=1, routers=1, start=False, router={"START": "latest"})
-    user = cluster.user()
-    cluster.kafka.create_topic(cluster.topic)
-    cluster.produce(user, *[task(user, n) for n in range(10)], partition=0)
-    group = f"tidegate-{cluster.number}"
-    cluster.kafka.kcat("-G", group, "-c", "4", "-X", "auto.offset.reset=earliest", cluster.topic)
-    cluster.start()
-    assert_logs(cluster, [user], list(range(4, 10)))
 
 
 def certificate(folder):

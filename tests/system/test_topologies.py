@@ -6,6 +6,7 @@ import time
 
 from lib.cluster import task
 from lib.functions import fnv1a
+from lib.logs import stream
 from lib.proc import ROOT, free_port, wait_until
 from lib.programs import Gateway
 from lib.redis import Redis
@@ -17,20 +18,6 @@ USERS = 12
 
 def numbers(messages):
     return [message["task_id"] for message in messages]
-
-
-def stream(cluster, users, events, seconds):
-    """Sends events of all users, interleaved, spread over some seconds; returns when Kafka has acknowledged them."""
-    producer = cluster.kafka.producer(cluster.topic)
-    started = time.monotonic()
-    for n in range(events):
-        for user in users:
-            producer.send(user, task(user, n))
-        behind = started + seconds * (n + 1) / events - time.monotonic()
-        yield n
-        if behind > 0:
-            time.sleep(behind)
-    producer.close()
 
 
 def connect_all(cluster):
