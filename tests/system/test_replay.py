@@ -461,3 +461,72 @@ def test_from_kafka_over_a_gateway_that_is_killed(new_cluster):
     seen = set()
     got = [m["task_id"] for m in got if m["key"] not in seen and not seen.add(m["key"])]
     assert got == list(range(total)), got
+
+
+def in_order(messages, known=()):
+    """Task numbers, without those whose key came before."""
+    seen = {m["key"] for m in known}
+    return [m["task_id"] for m in messages if m["key"] not in seen and not seen.add(m["key"])]
+
+
+def take_until(client, number, seconds=60):
+    got = client.tasks(1, seconds)
+    while got[-1]["task_id"] != number:
+        got += client.tasks(1, seconds)
+    return got
+
+
+def test_away_while_redis_was_wiped(new_cluster):
+    """What was there before, what came before routers noticed, and what came after: all of it, in order."""
+    cluster = new_cluster()
+    user = cluster.user()
+    connected = cluster.connect(user, 1)
+    client = cluster.connect(user)
+    cluster.produce(user, *[task(user, n) for n in range(50)])
+    had = client.tasks(50)
+    wait_until(lambda: client_position(cluster, user) > had[-1]["id"], 10, "a beat was heard")
+    client.close()
+    cluster.produce(user, *[task(user, n) for n in range(50, 100)])
+    before = connected.tasks(100)
+    cluster.redis_client()("FLUSHALL")
+    cluster.produce(user, *[task(user, n) for n in range(100, 150)])
+    assert [m["task_id"] for m in before + connected.tasks(50, 60)] == list(range(150))
+    client, hello = resume(cluster, user, had[-1]["id"])
+    assert hello["recovered"], hello
+    assert in_order(take_until(client, 149), had) == list(range(50, 150))
+    device = cluster.connect(user, welcome=False, query="&device_id=tv")  # its place went with the rest
+    hello = device.welcome()
+    assert not hello["recovered"], hello
+    assert in_order(take_until(device, 149)) == list(range(150))
+    cluster.produce(user, task(user, 150))
+    for one in (connected, client, device):
+        assert [m["task_id"] for m in one.tasks(1)] == [150]
+        one.quiet(0.2)
+
+
+def client_position(cluster, user):
+    """The position at which a device that is new starts: what is safe by now."""
+    client = cluster.connect(user, welcome=False, query=f"&device_id=probe-{time.monotonic_ns()}")
+    return client.welcome()["position"]
+
+
+def test_wiped_in_the_midst_of_a_replay(new_cluster):
+    """A client that reads slowly has half of it when Redis loses the rest."""
+    cluster = new_cluster(gateway={"REPLAY_STALL": "2m"})
+    user, total = cluster.user(), 600
+    filler = "x" * 20_000
+    cluster.produce(user, *[task(user, n, task_snapshot={"id": n, "filler": filler}) for n in range(total)])
+    cluster.wait_log(user, total)
+    client = RawSocket(cluster.gateways[0].port, f"/ws?token={cluster.token(user)}&last_id=0", receive_buffer=4096)
+    assert client.recv_json()["replay"] == total
+    wait_until(lambda: cluster.gateways[0].metric("tidegate_gateway_replay_bytes") > 0, 20, "it is behind")
+    cluster.redis_client()("FLUSHALL")
+    cluster.produce(user, task(user, total))
+    got, seen = [], set()
+    while not got or got[-1] != total:
+        message = client.recv_json(60)
+        assert message is not None, f"closed behind {got[-1:]}"
+        if message["type"] == "task_update" and message["key"] not in seen:
+            seen.add(message["key"])
+            got.append(message["task_id"])
+    assert got == list(range(total + 1)), got
