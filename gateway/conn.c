@@ -62,7 +62,8 @@ struct conn_more *conn_more(struct conn *c)
 
 void conn_shed_more(struct conn *c)
 {
-    if (c->more == NULL || c->more->device != NULL || c->more->replay != NULL || c->more->recent != NULL)
+    if (c->more == NULL || c->more->user_json != NULL || c->more->device != NULL || c->more->replay != NULL ||
+        c->more->recent != NULL)
         return;
     free(c->more);
     c->more = NULL;
@@ -79,16 +80,13 @@ struct conn *conn_new(struct conn_home *home, const struct dialect *d, const str
                        .expires_s = who->expires_s,
                        .ip = who->ip,
                        .state = CONN_JOINING};
-    if (who->resumes || who->device.n > 0) {
-        conn_more(c)->resumes = who->resumes;
-        c->more->last_id = who->last_id;
-    }
+    *conn_more(c) = (struct conn_more){.resumes = who->resumes, .last_id = who->last_id};
     if (who->device.n > 0)
         c->more->device = device_new(home->cursors, c, who->device);
     transport->conn = c;
     roster_place_init(&c->place);
     if (who->user_json.n > 0)
-        c->user_json = slice_dup(who->user_json);
+        c->more->user_json = slice_dup(who->user_json);
     home->roster->connections++;
     home->roster->live++;
     counter_add(&home->ctx->metrics->connects, 1);
@@ -131,7 +129,7 @@ void conn_ready(struct conn *c)
         conn_close(c, CLOSE_USER_LIMIT);
     if (room != HUB_ROOM)
         return;
-    if (c->more == NULL || c->members == NULL) {
+    if (c->members == NULL || (!c->more->resumes && c->more->device == NULL)) {
         conn_welcome(c, NULL);
         return;
     }
@@ -142,14 +140,15 @@ void conn_ready(struct conn *c)
 
 void conn_welcome(struct conn *c, const struct recovery *recovery)
 {
-    struct welcome w = {.user_json = slice_of(c->user_json), .recovery = recovery};
+    struct welcome w = {.user_json = slice_of(c->more->user_json), .recovery = recovery};
     c->state = CONN_OPEN;
     beat_later(c);
     watch_later(c);
     if (c->dialect->hello != NULL)
         conn_send_owned(c, c->dialect->hello(&w));
-    free(c->user_json);
-    c->user_json = NULL;
+    free(c->more->user_json);
+    c->more->user_json = NULL;
+    conn_shed_more(c);
     c->transport->ops->start(c->transport); /* not before: what the client said first is answered behind the hello */
 }
 
@@ -294,9 +293,10 @@ void conn_free(struct conn *c)
     assert(c->state == CONN_DEAD && c->members == NULL);
     outbox_release(&c->outbox);
     c->transport->ops->free(c->transport);
-    free(c->user_json);
-    if (c->more != NULL)
+    if (c->more != NULL) {
+        free(c->more->user_json);
         free(c->more->recent);
+    }
     free(c->more);
     free(c);
 }

@@ -48,8 +48,9 @@ enum conn_state {
     CONN_DEAD,    /* waits for the worker to free it */
 };
 
-/* What only some connections have; made when it is needed first. */
+/* What a connection has before its hello, and only some have later. */
 struct conn_more {
+    char *user_json;       /* owned; the id as the token wrote it, for the hello; NULL: no user, or said */
     struct device *device; /* owned; of a client that named one */
     struct replay *replay; /* the rescuer's, while it is at work */
     bool behind;           /* it is being told what it missed: later events with an id must wait */
@@ -64,11 +65,10 @@ struct conn {
     struct transport *transport; /* owned; NULL once dead */
     struct outbox outbox;
     struct member *members;    /* its targets, by hub.h */
-    struct conn_more *more;    /* owned; NULL for most */
+    struct conn_more *more;    /* owned; NULL for most that are open */
     struct roster_place place; /* due: next heartbeat; joining, closing: the deadline */
     uint64_t expires_s;        /* the token's exp, seconds since 1970; 0: never */
     struct limit_entry *ip;    /* its place in the count of its address; NULL: not counted */
-    char *user_json;           /* owned; the id as the token wrote it, for the hello; NULL: no user, or said */
     uint32_t heard_ms;         /* when the client last said anything: the loop's clock, its low bits */
     uint8_t state;             /* enum conn_state */
     uint8_t reason;            /* enum close_reason, once closing or dead */
