@@ -33,8 +33,14 @@ static bool has_room(const struct replays *rs)
 
 /* ---- lists ---- */
 
+/* While there is none, nobody waits for it with a piece in his hand: those who do would wait for each other. */
 void replay_wait_for_room(struct replay *r)
 {
+    if (!has_room(r->all)) {
+        for (size_t i = 0; i < r->count; i++)
+            replay_target_give_up(&r->targets[i]);
+        replay_account(r);
+    }
     r->writing = false;
     list_remove(&r->link);
     list_push_back(&r->all->waiting, &r->link);

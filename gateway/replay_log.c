@@ -129,6 +129,20 @@ void replay_target_undo(struct replay_target *rt)
     }
 }
 
+void replay_target_give_up(struct replay_target *rt)
+{
+    for (size_t i = 0; i < REPLAY_LOGS; i++) {
+        struct replay_log *log = &rt->logs[i];
+        struct slice envelope;
+        uint64_t id, prev;
+        if (!piece_first(&log->piece, &envelope, &id, &prev))
+            continue;
+        piece_release(&log->piece);
+        log->read = id - 1;
+        log->ended = false;
+    }
+}
+
 /* ---- verdicts ---- */
 
 static void read_all(struct replay_target *rt)

@@ -70,6 +70,8 @@ int replay_log_take(struct replay_log *log, const redisReply *reply);
 int replay_log_take_count(struct replay_log *log, const redisReply *reply);
 /* What the round under way read is forgotten: it cannot be believed. */
 void replay_target_undo(struct replay_target *rt);
+/* What was read and is not delivered yet is given up, to be read again. */
+void replay_target_give_up(struct replay_target *rt);
 
 enum replay_verdict {
     REPLAY_GOES_ON,

@@ -141,3 +141,23 @@ def test_clients_that_do_not_read(build, folder):
 
 
 test_clients_that_do_not_read.seconds = 400
+
+
+def test_what_is_held_of_other_logs(build, folder):
+    """A piece of one log waits until another was read as far: many that hold one must not wait for each other."""
+    clients, own, everybodys = 60, 100, 100
+    with Alone(folder, build, MAX_CONNECTIONS_PER_USER="0", REPLAY_STALL="5m", REPLAY_MEMORY="1MiB") as alone:
+        history = History(alone.redis)
+        history.sender.maxlen = 1_000_000
+        history.mark("g")
+        history.add("u:u", range(own), size=SIZE)
+        history.add("g", range(own, own + everybodys), size=2000)
+        history.close()
+        readers = [Reader(alone, alone.path() + "&last_id=0") for _ in range(clients)]
+        read_all(readers, own + everybodys, 60)
+        wait_until(lambda: alone.gateway.metric("tidegate_gateway_replay_bytes") == 0, 10, "all is given back")
+        for reader in readers:
+            reader.sock.close()
+
+
+test_what_is_held_of_other_logs.seconds = 200
