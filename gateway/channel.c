@@ -251,19 +251,24 @@ static bool decode(struct channels *ch, struct target *t, struct slice bytes, st
     return false;
 }
 
-/* Delivers an event that has an id, unless it is a repeat: by its id, or by where in Kafka it comes from. */
+/* Delivers an event that has an id, unless it is a repeat: by its id, or by where in Kafka it comes from. What Redis
+ * lost and routers append again is a repeat, but not to members that came in between. */
 static bool take(struct channels *ch, struct target *t, const struct envelope *e)
 {
     struct coordinate at;
-    bool repeat = e->id <= t->last_id;
-    if (envelope_coordinate(e, &at) == 0 && !hub_saw(t, at.part, at.offset, at.n))
-        repeat = true;
+    bool is_new = e->id > t->last_id;
+    bool known = envelope_coordinate(e, &at) == 0 && !hub_saw(t, at.part, at.offset, at.n);
+    if (is_new && e->prev < t->last_id)
+        t->lost_at = t->last_id;
     t->last_id = MAX(t->last_id, e->id);
-    if (repeat)
-        counter_add(&ch->ctx->metrics->repeats, 1);
-    else
+    if (is_new && !known) {
         fanout_deliver(ch->fanout, t, e, position_of(ch->positions, e->id));
-    return !repeat;
+        return true;
+    }
+    counter_add(&ch->ctx->metrics->repeats, 1);
+    if (is_new && t->lost_at != 0)
+        fanout_deliver_again(ch->fanout, t, e, position_of(ch->positions, e->id), t->lost_at);
+    return false;
 }
 
 static bool is_gap(const struct target *t, const struct envelope *e)

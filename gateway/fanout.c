@@ -13,6 +13,7 @@ void fanout_init(struct fanout *f, struct context *ctx)
 struct parcel {
     const struct envelope *event;
     uint64_t position;
+    uint64_t lost_at;          /* 0: it is new */
     const struct reply *reply; /* event NULL */
     struct frame *frames[DIALECT_ID_COUNT];
     bool encoded[DIALECT_ID_COUNT];
@@ -27,6 +28,15 @@ static struct frame *frame_for(struct parcel *p, const struct dialect *d)
     return p->frames[d->id];
 }
 
+static bool is_for(const struct parcel *p, const struct member *m, uint64_t id)
+{
+    if (m->conn->state != CONN_OPEN)
+        return false;
+    if (id != 0 && (id <= m->from || conn_is_behind(m->conn)))
+        return false;
+    return p->lost_at == 0 || (m->sure < p->lost_at && p->lost_at <= m->from);
+}
+
 /* Not to members that have all up to this id; 0: to all. */
 static size_t queue_to_members(struct target *t, struct parcel *p, uint64_t id)
 {
@@ -34,7 +44,7 @@ static size_t queue_to_members(struct target *t, struct parcel *p, uint64_t id)
     LIST_EACH_SAFE (it, &t->members) {
         const struct member *m = CONTAINER_OF(it, struct member, of_target);
         struct conn *c = m->conn;
-        if (c->state != CONN_OPEN || (id != 0 && (id <= m->from || conn_is_behind(c))))
+        if (!is_for(p, m, id))
             continue;
         struct frame *f = frame_for(p, c->dialect);
         if (f == NULL)
@@ -58,10 +68,10 @@ void fanout_tell(struct fanout *f, struct target *t, const struct reply *r, uint
     (void)queue_to_members(t, &p, id);
 }
 
-void fanout_deliver(struct fanout *f, struct target *t, const struct envelope *e, uint64_t position)
+static void deliver(struct fanout *f, struct target *t, struct parcel *p)
 {
-    struct parcel p = {.event = e, .position = position};
-    size_t count = queue_to_members(t, &p, e->id);
+    const struct envelope *e = p->event;
+    size_t count = queue_to_members(t, p, e->id);
     counter_add(&f->ctx->metrics->messages_sent, count);
     if (count == 0)
         return;
@@ -69,6 +79,17 @@ void fanout_deliver(struct fanout *f, struct target *t, const struct envelope *e
         fanout_written(f); /* a little early, rather than not at all */
     f->pending[f->pending_count].kafka_ms = e->kafka_ms;
     f->pending[f->pending_count++].count = count;
+}
+
+void fanout_deliver(struct fanout *f, struct target *t, const struct envelope *e, uint64_t position)
+{
+    deliver(f, t, &(struct parcel){.event = e, .position = position});
+}
+
+void fanout_deliver_again(struct fanout *f, struct target *t, const struct envelope *e, uint64_t position,
+                          uint64_t lost_at)
+{
+    deliver(f, t, &(struct parcel){.event = e, .position = position, .lost_at = lost_at});
 }
 
 /* Kafka's clock is another machine's: an event from the future counts as no delay. */

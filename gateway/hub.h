@@ -37,6 +37,7 @@ struct target {
     uint64_t due_ms;     /* of whose list it is in: when to let go, to look again, to wait no longer */
     uint64_t last_id;    /* of the last event seen or applied before the subscription */
     uint64_t upto;       /* not live: the highest id that came meanwhile. Suspected: the head that was found */
+    uint64_t lost_at;    /* last_id when it showed that Redis had lost events up to there; 0: never */
     struct seen *seen;   /* owned; seen_count entries, most recent last */
     struct limit_rate rate;
     uint32_t member_count;
@@ -59,6 +60,7 @@ struct member {
     struct target *target;
     struct conn *conn;
     uint64_t from; /* events with this id or less are not for it: it has them from its replay. 0: all are */
+    uint64_t sure; /* and up to here it has them indeed: what Redis lost behind it, its replay did not find */
 };
 
 /* Who wants to know what happens in a hub; set by the worker. */

@@ -37,7 +37,7 @@ int replay_marker_parse(const redisReply *reply, struct replay_marker *out)
 static void start_log(struct replay_log *log, uint64_t from)
 {
     piece_release(&log->piece);
-    *log = (struct replay_log){.which = log->which, .on = true, .read = from, .count_from = from};
+    *log = (struct replay_log){.which = log->which, .on = true, .read = from, .sure = from, .count_from = from};
 }
 
 void replay_target_init(struct replay_target *rt, struct member *m, uint64_t start, uint64_t floor)
@@ -76,6 +76,7 @@ void replay_log_ask(struct replay_log *log)
     log->asked = true;
     log->had_first = log->has_first;
     log->before = log->read;
+    log->sure_before = log->sure;
 }
 
 static void note_first(struct replay_log *log)
@@ -86,14 +87,23 @@ static void note_first(struct replay_log *log)
         log->has_first = piece_first(&log->piece, &envelope, &id, &log->first_prev);
 }
 
+/* A log that goes on behind the head without it has lost its tail, which routers append again. */
+static void note_sure(struct replay_log *log)
+{
+    if (log->piece.last_id <= log->head || log->sure >= log->head)
+        log->sure = log->piece.last_id;
+}
+
 /* An event at or below the head stands in the log, or never will: at the end all up to there was read. */
 int replay_log_take(struct replay_log *log, const redisReply *reply)
 {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 || reply->element[0]->type != REDIS_REPLY_INTEGER)
         return -1;
-    for (size_t i = 1; i < reply->elements; i++)
+    for (size_t i = 1; i < reply->elements; i++) {
         if (reply->element[i]->type != REDIS_REPLY_STRING || piece_add(&log->piece, text_of(reply->element[i])) != 0)
             return -1;
+        note_sure(log);
+    }
     note_first(log);
     log->ended = reply->element[0]->integer != 0;
     log->read = MAX(log->read, log->piece.last_id);
@@ -124,6 +134,7 @@ void replay_target_undo(struct replay_target *rt)
             continue;
         piece_release(&log->piece);
         log->read = log->before;
+        log->sure = log->sure_before;
         log->has_first = log->had_first;
         log->asked = log->ended = false;
     }
@@ -139,6 +150,7 @@ void replay_target_give_up(struct replay_target *rt)
             continue;
         piece_release(&log->piece);
         log->read = id - 1;
+        log->sure = MIN(log->sure, log->read);
         log->ended = false;
     }
 }

@@ -28,13 +28,14 @@ struct replay_log {
     bool ended;          /* at its end when it was last read */
     bool has_first;      /* first_prev is known: what was before the first event read */
     uint64_t read;       /* up to which it was read */
+    uint64_t sure;       /* the same, but for events that channels have brought and the log does not have */
     uint64_t count_from; /* where to go on counting */
     uint64_t count, oldest, first_prev;
     struct piece piece; /* read, and not yet delivered */
     uint64_t head;      /* the target's last_id when it was last asked, or looked at first */
     bool asked;         /* in the round under way; and how the log stood before it: */
     bool had_first;
-    uint64_t before;
+    uint64_t before, sure_before;
 };
 
 /* In the order in which they are delivered. */

@@ -2,10 +2,19 @@
 #include "common/log.h"
 #include "gateway/replay_internal.h"
 
+/* What it stood behind when Redis lost it may still be on its way back. */
+static uint64_t sure_of(const struct replay_target *rt)
+{
+    return rt->start < rt->member->target->lost_at ? rt->start : rt->logs[REPLAY_LIVE].sure;
+}
+
 static void go_live(struct replay *r)
 {
-    for (size_t i = 0; i < r->count; i++)
-        r->targets[i].member->from = r->targets[i].logs[REPLAY_LIVE].read;
+    for (size_t i = 0; i < r->count; i++) {
+        struct replay_target *rt = &r->targets[i];
+        rt->member->from = rt->logs[REPLAY_LIVE].read;
+        rt->member->sure = sure_of(rt);
+    }
     r->conn->more->behind = false;
     r->stage = REPLAY_FINISHED;
     replay_account(r);

@@ -139,6 +139,15 @@ def numbers(messages):
     return [message["n"] for message in messages]
 
 
+def updates(client, count):
+    """The next events of a plain socket."""
+    got = []
+    while len(got) < count:
+        message = client.recv_json()
+        got += [message] if message["type"] == "task_update" else []
+    return got
+
+
 def judge(client, count, seconds=60):
     """All events came, once each, in order."""
     got = numbers(client.tasks(count, seconds))
@@ -249,6 +258,33 @@ def test_a_restart_that_lost_the_tail(folder, build):
         stage.wait_settled()
         assert stage.metric("gaps_lost_total") == 0
         client.quiet(0.1)
+
+
+def test_clients_that_came_back_before_the_tail_did(folder, build):
+    """They were away when the lost events were delivered, and are live when the router appends them again, from two
+    partitions: repeats for those who stayed, and for one who has them from a replay, but not for these."""
+    with Stage(folder, build) as stage:
+        router = stage.router("a")
+        router.client(*router.sender.mark("g", create=2))
+        stayed = stage.client("a")
+        router.append("a", 10)
+        position = stayed.tasks(10)[-2]["id"]
+        saved = router.client("DUMP", log("u:a")), router.client("GET", meta("u:a"))
+        router.append("a", 10)
+        stayed.tasks(10)
+        replayed, hello = stage.resume("a", last_id=position)
+        assert hello["replay"] == 11 and numbers(updates(replayed, 11)) == list(range(9, 20))
+        router.client("RESTORE", log("u:a"), 0, saved[0], "REPLACE")
+        router.client("SET", meta("u:a"), saved[1])
+        early, hello = stage.resume("a", last_id=position)
+        assert hello["recovered"] and hello["replay"] == 1, hello
+        router.again("a", range(10, 15))
+        late, hello = stage.resume("a", last_id=position)
+        router.again("a", range(15, 20))
+        router.append("a", 2)
+        for one in (early, late):
+            assert numbers(updates(one, 13)) == list(range(9, 22))
+        assert numbers(stayed.tasks(2)) == numbers(updates(replayed, 2)) == [20, 21]
 
 
 def test_flushall_in_mid_stream(folder, build):
