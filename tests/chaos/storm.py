@@ -1,0 +1,74 @@
+"""Everything at once: faults of all kinds, drawn by the seed, that overlap each other."""
+
+from chaos import clockstep, redisfaults
+from chaos.network import UNSEEN, all_by_route, kafka_by_route
+from chaos.scenarios import scenario
+
+
+class StormRedis(redisfaults.DiskRedis):
+    """A disk that can be full and a clock that can be stepped."""
+
+    def __init__(self, folder, build):
+        super().__init__(folder)
+        self.clock = clockstep.Clock(self.proc, build)
+
+
+def storm_redis(world, folder):
+    return StormRedis(folder, world.settings.build)
+
+
+def everything_by_route(world):
+    all_by_route(world)
+    kafka_by_route(world)
+
+
+def restart_redis(world):
+    world.cluster.redis.kill()
+    world.moment(1.5)
+    world.cluster.redis.start()
+
+
+def refuse_writes(world):
+    with redisfaults.trouble(world.cluster.redis, world.random.choice(list(redisfaults.TROUBLES))):
+        world.moment(2)
+
+
+def stop_one(world):
+    with world.stopped(world.random.choice([*world.cluster.programs, world.cluster.redis]).proc):
+        world.moment(4)
+
+
+def kill_one(world):
+    world.kill(world.random.choice(world.cluster.programs))
+
+
+def step_clock(world):
+    world.cluster.redis.clock.step(world.random.uniform(-20, 20))
+
+
+def hang_up(world):
+    redisfaults.kill_clients(world.cluster.redis, world.random, 5)
+
+
+def break_route(world):
+    """Until the next time that this route is drawn, or all are healed."""
+    route, draw = world.random.choice(world.proxy.routes), world.random
+    route.heal()
+    draw.choice([route.reset, route.hole, route.freeze, lambda: route.drop(draw.random()),
+                 lambda: route.delay(draw.randrange(80), draw.randrange(1, 80)),
+                 lambda: route.cut_replies(draw.randrange(1, 1000), 5)])()
+
+
+FAULTS = [restart_redis, refuse_writes, stop_one, kill_one, step_clock, hang_up, break_route, break_route, break_route]
+
+
+# A cursor may be five seconds old and more: its gateway is killed while Redis cannot be reached or refuses it.
+@scenario(300, 30, redis=storm_redis, prepare=everything_by_route, cluster=UNSEEN, allowed=("rewound",))
+def storm(world):
+    """faults of all kinds, drawn at random, some of which last until others are drawn"""
+    for number in world.rounds(0):
+        world.random.choice(FAULTS)(world)
+        world.moment(1)
+        if number % 10 == 9:
+            world.proxy.heal()
+            world.calm()
