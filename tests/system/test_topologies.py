@@ -129,6 +129,31 @@ def test_one_of_several_nodes_stopped_for_a_while(new_cluster):
 test_one_of_several_nodes_stopped_for_a_while.seconds = 200
 
 
+def hang_master(redis, port):
+    """SIGSTOP of a master, until it has a successor; then it goes on, and learns that it is a replica."""
+    proc = redis.node(port).proc
+    proc.signal(signal.SIGSTOP)
+    wait_until(lambda: port not in redis.masters() and redis.masters(), 60, "a successor", 0.2)
+    time.sleep(2)
+    proc.signal(signal.SIGCONT)
+
+
+def test_a_master_that_hangs_behind_sentinel(new_cluster):
+    cluster = new_cluster(redis=Sentinels)
+    during_stream(cluster, lambda: hang_master(cluster.redis, cluster.redis.master()))
+
+
+test_a_master_that_hangs_behind_sentinel.seconds = 200
+
+
+def test_a_master_that_hangs_in_a_cluster(new_cluster):
+    cluster = new_cluster(redis=lambda folder: RedisCluster(folder, replicas=1))
+    during_stream(cluster, lambda: hang_master(cluster.redis, cluster.redis.masters()[1]))
+
+
+test_a_master_that_hangs_in_a_cluster.seconds = 200
+
+
 # ---- a cluster whose slots are stuck, and channels that are let go ----
 
 def slot_of(user):
