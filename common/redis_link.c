@@ -137,8 +137,11 @@ static void read_secured(struct redis_link *link, h2o_socket_t *sock)
             return;
         buf_consume(&link->in, used);
     }
-    if (rc != 0)
-        redis_link_drop(link, tls_reason(link->tls));
+    if (rc != 0) {
+        char reason[TLS_REASON_SIZE];
+        snprintf(reason, sizeof(reason), "%s", tls_reason(link->tls)); /* which goes with the connection */
+        redis_link_drop(link, reason);
+    }
 }
 
 static void on_readable(h2o_socket_t *sock, const char *err)

@@ -19,7 +19,7 @@ struct tls {
     SSL *ssl;
     BIO *in, *out; /* the SSL's */
     bool ready;
-    char reason[200];
+    char reason[TLS_REASON_SIZE];
 };
 
 static const char *openssl_words(void)

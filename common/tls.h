@@ -35,6 +35,7 @@ void tls_send(struct tls *t, struct slice text);
 /* Moves the output, which is to be written to the socket, to the end of out. */
 void tls_take_output(struct tls *t, struct buf *out);
 /* Why tls_feed failed; lives as long as t. */
+#define TLS_REASON_SIZE 200
 const char *tls_reason(const struct tls *t);
 
 #endif
