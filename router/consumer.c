@@ -82,11 +82,12 @@ static void on_message(struct consumer *c, rd_kafka_message_t *message)
 }
 
 /* A fetch that failed because there is no such topic is tried again, and nobody is told: if the topic was made anew
- * meanwhile the library goes on at the old offset in it. */
+ * meanwhile the library goes on at the old offset in it. Topics that are missing all the time are told of otherwise. */
 static void on_log(const rd_kafka_t *rk, int severity, const char *facility, const char *text)
 {
     struct consumer *c = rd_kafka_opaque(rk);
-    if (c != NULL && strstr(text, rd_kafka_err2str(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)) != NULL)
+    if (c != NULL && strcmp(facility, "BROKERUA") == 0 &&
+        strstr(text, rd_kafka_err2str(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)) != NULL)
         atomic_store(&c->doubtful, true);
     kafka_log(rk, severity, facility, text);
 }

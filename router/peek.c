@@ -22,6 +22,7 @@ static rd_kafka_t *new_reader(rd_kafka_t *rk)
     set(conf, "enable.partition.eof", "true");
     set(conf, "fetch.message.max.bytes", "1"); /* a batch always comes whole */
     set(conf, "fetch.wait.max.ms", "10");
+    set(conf, "queued.min.messages", "1"); /* nothing beyond it */
     char why[256];
     rd_kafka_t *reader = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
     if (reader == NULL) {

@@ -252,3 +252,14 @@ def test_a_group_with_commits_of_another_service(new_cluster):
     assert_logs(cluster, [user], list(range(4, 11)))
     assert [entry.part for entry in entries_of(cluster, user)] == [f"{cluster.topic}#1/0"] * 7
     assert sum(record["event"] == "commit_of_another_service" for record in router.log_records()) == 1
+
+
+def test_topics_that_are_not_there_cast_no_doubt(new_cluster):
+    """Routes may name topics that nobody has made yet."""
+    cluster = new_cluster(gateways=1, routers=1, router={"PROFILE": "survey", "KAFKA_GROUP_ID": None})
+    [router] = cluster.routers
+    user = cluster.user()
+    cluster.produce(user, *[task(user, n) for n in range(5)], partition=0)
+    cluster.wait_log(user, 5)
+    time.sleep(7)  # its metadata is asked for every two seconds
+    assert not [record for record in router.log_records() if record["event"] == "topics_doubted"]
