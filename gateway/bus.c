@@ -1,18 +1,11 @@
-/* Subscribing in batches, once a turn; letting go of what nobody listens to any more; and beginning anew when a link
- * broke or a bucket went to another node. */
+/* Links that come and go, buckets that move, what arrives: whom it concerns begins anew. */
 #include "gateway/bus.h"
 #include "common/redis_reply.h"
-#include "common/target.h"
+#include "gateway/bus_wanted.h"
 
 #include <stdlib.h>
 
-#define TOLD_LINGER_MS 1000
-#define REFUSED_MS     50
-
-static struct target *target_of(struct list *queued)
-{
-    return CONTAINER_OF(queued, struct target, queued);
-}
+#define REFUSED_MS 50
 
 struct bus_node *bus_node_of(struct bus *b, unsigned bucket)
 {
@@ -24,7 +17,7 @@ static struct bus_node *node_of(struct bus *b, const struct target *t)
     return bus_node_of(b, t->bucket);
 }
 
-static bool node_is_up(const struct bus_node *n)
+bool bus_node_is_up(const struct bus_node *n)
 {
     return redis_subscriber_is_up(&n->events) && redis_commands_is_up(&n->commands);
 }
@@ -32,7 +25,7 @@ static bool node_is_up(const struct bus_node *n)
 bool bus_is_up(const struct bus *b)
 {
     for (size_t i = 0; i < b->node_count; i++)
-        if (b->nodes[i]->buckets > 0 && !node_is_up(b->nodes[i]))
+        if (b->nodes[i]->buckets > 0 && !bus_node_is_up(b->nodes[i]))
             return false;
     return b->topology.known;
 }
@@ -73,174 +66,6 @@ void bus_measure(const struct bus *b)
     gauge_set(&m->routers_silent, silent);
 }
 
-/* ---- wanting and letting go ---- */
-
-static void queue_wanted(struct bus *b, struct target *t)
-{
-    t->state = TARGET_WANTED;
-    list_remove(&t->queued);
-    list_push_back(&node_of(b, t)->wanted, &t->queued);
-}
-
-/* Those without members linger, and are subscribed again by the next one. */
-static void want_again(struct bus *b, struct target *t)
-{
-    if (t->member_count > 0)
-        queue_wanted(b, t);
-    else
-        t->state = TARGET_WANTED;
-}
-
-void bus_want(struct bus *b, struct target *t, bool fresh)
-{
-    if (fresh || t->state == TARGET_WANTED) {
-        queue_wanted(b, t);
-        return;
-    }
-    list_remove(&t->queued); /* it was lingering */
-    channel_entered(&node_of(b, t)->channels, t);
-}
-
-static void linger(struct bus *b, struct target *t, uint64_t ms)
-{
-    list_remove(&t->queued);
-    list_push_back(&b->lingering, &t->queued);
-    t->due_ms = b->ctx->loop->now_ms + ms;
-    if (!timer_is_armed(&b->linger_timer))
-        timer_start(b->ctx->loop, &b->linger_timer, ms);
-}
-
-void bus_linger(struct bus *b, struct target *t)
-{
-    channel_left(&node_of(b, t)->channels, t);
-    linger(b, t, b->ctx->cfg->channel_linger);
-}
-
-/* Channels of one command, gathered. */
-struct batch {
-    char names[64][TARGET_NAME_SIZE];
-    struct slice channels[64];
-    size_t n;
-};
-
-static void batch_add(struct batch *batch, const struct target *t)
-{
-    batch->channels[batch->n] = target_name(TARGET_CHANNEL, t->bucket, hub_name(t), batch->names[batch->n]);
-    batch->n++;
-}
-
-/* A cluster takes channels of one slot only in a command. */
-static bool fits(const struct bus *b, const struct batch *batch, unsigned bucket, const struct target *t)
-{
-    if (batch->n == ARRAY_LEN(batch->channels))
-        return false;
-    return batch->n == 0 || b->topology.site->kind != REDIS_CLUSTER || t->bucket == bucket;
-}
-
-static void let_go(struct bus_node *n, struct batch *batch)
-{
-    if (batch->n > 0)
-        (void)redis_subscriber_unsubscribe(&n->events, batch->channels, batch->n);
-    batch->n = 0;
-}
-
-static void let_go_due(struct bus *b)
-{
-    struct batch batch = {.n = 0};
-    unsigned bucket = 0; /* of the first in the batch */
-    LIST_EACH_SAFE (it, &b->lingering) {
-        struct target *t = target_of(it);
-        if (t->due_ms > b->ctx->loop->now_ms)
-            break;
-        if (t->told != 0) { /* Redis still counts its connections: forgotten now, they would be counted for ever */
-            linger(b, t, MAX(b->ctx->cfg->channel_linger, TOLD_LINGER_MS));
-            continue;
-        }
-        if (batch.n > 0 && (node_of(b, t) != bus_node_of(b, bucket) || !fits(b, &batch, bucket, t)))
-            let_go(bus_node_of(b, bucket), &batch);
-        bucket = batch.n == 0 ? t->bucket : bucket;
-        if (t->state != TARGET_WANTED)
-            batch_add(&batch, t);
-        hub_forget(b->hub, t);
-    }
-    let_go(bus_node_of(b, bucket), &batch);
-}
-
-static void on_linger(struct timer *timer)
-{
-    struct bus *b = CONTAINER_OF(timer, struct bus, linger_timer);
-    let_go_due(b);
-    uint64_t now = b->ctx->loop->now_ms;
-    if (!list_empty(&b->lingering))
-        timer_start(b->ctx->loop, timer, target_of(b->lingering.next)->due_ms - now);
-}
-
-/* For a cluster: channels of one slot stand together. */
-static void order_wanted(struct bus_node *n)
-{
-    struct list *by_bucket = n->bus->by_bucket;
-    while (!list_empty(&n->wanted)) {
-        struct list *queued = n->wanted.next;
-        struct list *same = &by_bucket[target_of(queued)->bucket];
-        list_remove(queued);
-        list_push_back(same, queued);
-    }
-    for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++)
-        while (!list_empty(&by_bucket[bucket])) {
-            struct list *queued = by_bucket[bucket].next;
-            list_remove(queued);
-            list_push_back(&n->wanted, queued);
-        }
-}
-
-static void subscribe_on(struct bus_node *n)
-{
-    struct batch batch;
-    if (n->bus->topology.site->kind == REDIS_CLUSTER)
-        order_wanted(n);
-    while (!list_empty(&n->wanted)) {
-        unsigned bucket = target_of(n->wanted.next)->bucket;
-        batch.n = 0;
-        while (!list_empty(&n->wanted) && fits(n->bus, &batch, bucket, target_of(n->wanted.next))) {
-            struct target *t = target_of(n->wanted.next);
-            list_remove(&t->queued);
-            t->state = TARGET_ASKED;
-            batch_add(&batch, t);
-        }
-        redis_subscriber_subscribe(&n->events, batch.channels, batch.n);
-    }
-}
-
-static void subscribe_beat(struct bus_node *n)
-{
-    const struct slice beat = pulse_channel(&n->pulse);
-    if (beat.n > 0)
-        (void)redis_subscriber_subscribe(&n->events, &beat, 1);
-    n->beat_wanted = false;
-}
-
-/* The turn is all that is wanted. */
-static void on_retry(struct timer *timer)
-{
-}
-
-static bool subscribe_wanted(struct turn_hook *hook)
-{
-    struct bus *b = CONTAINER_OF(hook, struct bus, subscribe);
-    for (size_t i = 0; i < b->node_count; i++) {
-        struct bus_node *n = b->nodes[i];
-        if (!node_is_up(n) || b->ctx->loop->now_ms < n->patience_ms)
-            continue;
-        if (n->beat_wanted)
-            subscribe_beat(n);
-        if (!list_empty(&n->wanted))
-            subscribe_on(n);
-    }
-    if (!bus_is_up(b))
-        redis_topology_doubt(&b->topology);
-    return false;
-}
-
 static void each_target(struct bus_node *n, void (*visit)(struct bus_node *n, struct target *t))
 {
     for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++) {
@@ -251,6 +76,19 @@ static void each_target(struct bus_node *n, void (*visit)(struct bus_node *n, st
     }
 }
 
+/* The turn is all that is wanted. */
+static void on_retry(struct timer *timer)
+{
+}
+
+static bool on_turn(struct turn_hook *hook)
+{
+    struct bus *b = CONTAINER_OF(hook, struct bus, doubt);
+    if (!bus_is_up(b))
+        redis_topology_doubt(&b->topology);
+    return false;
+}
+
 /* ---- what arrives ---- */
 
 /* Not asked for by us: the slot goes to another node, and the channel with it. */
@@ -259,7 +97,7 @@ static void on_unsubscribed(struct bus_node *n, struct target *t)
     if (t->state < TARGET_SUBSCRIBED || node_of(n->bus, t) != n)
         return;
     channel_lost(&n->channels, t);
-    want_again(n->bus, t);
+    bus_want_again(n->bus, t);
     redis_topology_doubt(&n->bus->topology);
 }
 
@@ -303,7 +141,7 @@ static void on_push(struct redis_subscriber *rs, const struct resp_push *push)
 static void ask_again_elsewhere(struct bus_node *n, struct target *t)
 {
     if (t->state == TARGET_ASKED)
-        want_again(n->bus, t);
+        bus_want_again(n->bus, t);
 }
 
 /* A cluster's node that does not have a slot any more, or not yet, or that cannot answer now: those that were asked for
@@ -348,7 +186,7 @@ static void on_sweep(struct timer *timer)
 static void lose(struct bus_node *n, struct target *t)
 {
     channel_lost(&n->channels, t);
-    want_again(n->bus, t);
+    bus_want_again(n->bus, t);
 }
 
 /* Nothing is subscribed any more, or what was subscribed cannot be believed: begin anew with all that have members. In
@@ -487,7 +325,7 @@ static void move_targets(struct bus *b)
         lost[b->home[bucket]] = true;
         b->home[bucket] = home[bucket];
         LIST_EACH (it, &b->hub->buckets[bucket])
-            want_again(b, CONTAINER_OF(it, struct target, of_bucket));
+            bus_want_again(b, CONTAINER_OF(it, struct target, of_bucket));
     }
     for (size_t i = 0; i < b->node_count; i++)
         if (lost[i]) {
@@ -539,25 +377,22 @@ void bus_init(struct bus *b, struct context *ctx, struct hub *hub, struct fanout
               const struct redis_site *site)
 {
     *b = (struct bus){.ctx = ctx, .hub = hub, .fanout = fanout, .census = census, .down_ms = ctx->loop->now_ms};
-    list_init(&b->lingering);
     list_init(&b->positions.nodes);
-    for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++)
-        list_init(&b->by_bucket[bucket]);
-    timer_init(&b->linger_timer, on_linger);
     timer_init(&b->retry, on_retry);
     timer_init(&b->sweep_timer, on_sweep);
     sweep_later(b);
-    loop_add_hook(ctx->loop, &b->subscribe, subscribe_wanted); /* before the links' own hooks, which write */
+    bus_wanted_init(b); /* before the links, whose hooks write */
+    loop_add_hook(ctx->loop, &b->doubt, on_turn);
     redis_topology_init(&b->topology, ctx->loop, site, b, on_topology);
     on_topology(&b->topology);
 }
 
 void bus_release(struct bus *b)
 {
-    timer_stop(&b->linger_timer);
     timer_stop(&b->retry);
     timer_stop(&b->sweep_timer);
-    list_remove(&b->subscribe.link);
+    bus_wanted_release(b);
+    list_remove(&b->doubt.link);
     redis_topology_release(&b->topology);
     while (b->node_count > 0)
         node_free(b->nodes[--b->node_count]);

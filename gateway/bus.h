@@ -41,6 +41,7 @@ struct bus {
     struct timer linger_timer;
     struct turn_hook subscribe;
     struct list by_bucket[TARGET_BUCKETS]; /* empty between turns */
+    struct turn_hook doubt;
     struct timer sweep_timer;
     unsigned sweep_bucket; /* the next to be compared */
     struct timer retry;    /* so that a turn comes when patience is over */
@@ -53,6 +54,7 @@ void bus_init(struct bus *b, struct context *ctx, struct hub *hub, struct fanout
 void bus_release(struct bus *b);
 /* The node that holds a bucket. */
 struct bus_node *bus_node_of(struct bus *b, unsigned bucket);
+bool bus_node_is_up(const struct bus_node *n);
 /* All links are up. */
 bool bus_is_up(const struct bus *b);
 /* They have not been for BUS_PATIENCE_MS: who connects is told so at once, instead of waiting. */

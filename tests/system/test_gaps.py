@@ -1,89 +1,15 @@
 """Events that the channel did not bring: found, read from the log and delivered in order, on sockets that stay open."""
 
-import json
 import signal
 import threading
 import time
 
 from chaos.faultproxy import FaultProxy, lead_through
 from lib.alone import Alone
+from lib.byhand import Beats, Router, judge, numbers, rising
 from lib.clients import Client
-from lib.functions import SOURCE, Sender, log, meta, pack, tags, text_of
+from lib.functions import log, meta
 from lib.proc import wait_until
-from lib.redis import RedisClient
-
-PART = "tasks#1/0"
-BEAT = "tg:{%d}:beat" % tags()[0]
-
-
-def body(number, target, size=0):
-    """An envelope without its ids: event `number` of PART, from there in Kafka."""
-    text = json.dumps({"n": number, "filler": "x" * size}, separators=(",", ":"))
-    now = int(time.time() * 1000)
-    return (b"\x9b" + pack(1, f"{PART}/{number}", now, "task_update") + b"\x91" + pack(target, 0, text)
-            + b"\xc0\xc0\xc0" + pack(3))
-
-
-class Router:
-    """Appends as a router does: numbered events of one partition, whose offsets are the numbers."""
-
-    def __init__(self, port, maxlen=100_000):
-        self.client = RedisClient(port, timeout=40)
-        self.client("FUNCTION", "LOAD", "REPLACE", SOURCE)
-        self.sender = Sender(maxlen=maxlen)
-        self.next = 0
-
-    def mark(self, *users, epoch=7):
-        self.sender.epoch = epoch
-        for user in users:
-            self.client(*self.sender.mark(f"u:{user}", create=1, epoch=epoch))
-        return self
-
-    def commands(self, user, numbers, size=0):
-        return [self.sender.append(f"u:{user}", part=PART, offset=n, body=body(n, f"u:{user}", size)) for n in numbers]
-
-    def append(self, user, count, size=0):
-        for reply in self.client.pipeline(self.commands(user, range(self.next, self.next + count), size)):
-            assert isinstance(reply, int) and reply > 0, reply
-        self.next += count
-
-    def again(self, user, numbers):
-        """Appends what was appended before; Redis may know or not."""
-        for reply in self.client.pipeline(self.commands(user, numbers)):
-            assert isinstance(reply, int), reply
-
-    def append_unheard(self, user):
-        """An append whose message nobody gets: what the function writes, without its last step."""
-        target, number = f"u:{user}", self.next
-        before = self.client(*["FCALL", "tg1_heads", 1, meta(target)])[0]
-        new = max(before + 1, int(time.time() * 1e6))
-        message = f"{text_of(new)} {text_of(before)} ".encode() + body(number, target)
-        self.client("XADD", log(target), text_of(new), "e", message)
-        self.client("SET", meta(target), pack(new, 7, int(time.time() * 1000) + 3_600_000, PART, 0, number))
-        self.next += 1
-
-
-class Beats:
-    """A router's beat, ten times a second so that tests are quick."""
-
-    def __init__(self, port):
-        self.client = RedisClient(port)
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=self.run)
-
-    def run(self):
-        sender = Sender()
-        while not self.ended.wait(0.1):
-            self.client("FCALL", "tg1_beat", 1, BEAT, pack(*sender.place(), 0))
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.thread.join()
-        self.client.close()
 
 
 class Stage(Alone):
@@ -133,32 +59,6 @@ class Stage(Alone):
     def wait_settled(self, seconds=30):
         wait_until(lambda: self.gateway.get("/ready").status == 200 and self.metric("channels_filling") == 0, seconds,
                    "ready, and nothing is being filled")
-
-
-def numbers(messages):
-    return [message["n"] for message in messages]
-
-
-def updates(client, count):
-    """The next events of a plain socket."""
-    got = []
-    while len(got) < count:
-        message = client.recv_json()
-        got += [message] if message["type"] == "task_update" else []
-    return got
-
-
-def judge(client, count, seconds=60):
-    """All events came, once each, in order."""
-    got = numbers(client.tasks(count, seconds))
-    assert got == list(range(count)), f"{len(got)} events: " + str([n for i, n in enumerate(got) if i != n][:20])
-
-
-def rising(messages):
-    """Positions never fall."""
-    ids = [tuple(map(int, message["id"].split("-"))) for message in messages if "id" in message]
-    assert ids == sorted(ids)
-    return ids
 
 
 def test_links_are_killed_while_events_are_appended(folder, build):
@@ -258,6 +158,15 @@ def test_a_restart_that_lost_the_tail(folder, build):
         stage.wait_settled()
         assert stage.metric("gaps_lost_total") == 0
         client.quiet(0.1)
+
+
+def updates(client, count):
+    """The next events of a plain socket."""
+    got = []
+    while len(got) < count:
+        message = client.recv_json()
+        got += [message] if message["type"] == "task_update" else []
+    return got
 
 
 def test_clients_that_came_back_before_the_tail_did(folder, build):
