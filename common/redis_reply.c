@@ -77,6 +77,14 @@ int redis_read_master(const redisReply *reply, struct redis_master *out)
     return out->host[0] != '\0' && out->port != 0 ? 0 : -1;
 }
 
+bool redis_read_cluster_ok(struct slice info)
+{
+    while (info.p != NULL)
+        if (slice_eq(slice_trim(slice_cut(&info, '\n')), SLICE("cluster_state:ok")))
+            return true;
+    return false;
+}
+
 static int find_or_add(struct redis_slots *s, const char *host, uint16_t port)
 {
     for (size_t i = 0; i < s->count; i++)

@@ -32,6 +32,9 @@ struct redis_master {
 /* Of SENTINEL MASTER <name>: 0, or -1 when it is no such answer. */
 int redis_read_master(const redisReply *reply, struct redis_master *out);
 
+/* Of the text of CLUSTER INFO: the node sees a cluster that works. */
+bool redis_read_cluster_ok(struct slice info);
+
 #define REDIS_NO_NODE UINT16_MAX
 struct redis_slots {
     struct {

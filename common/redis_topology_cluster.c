@@ -1,5 +1,6 @@
-/* One node is asked for the slots of all; when it is away, the next one that is known. What MOVED names is asked first:
- * that node knows best what it has got. */
+/* One node is asked for the slots of all; when it is away, or does not see the cluster any more (it may be the one that
+ * was cut off from the others, whose slots have new owners), the next one that is known. What MOVED names is asked
+ * first: that node knows best what it has got. */
 #include "common/log.h"
 #include "common/redis_topology_finder.h"
 
@@ -105,6 +106,7 @@ static void turn_to(struct redis_asker *a, const char *host, uint16_t port)
     e.host = xstrdup(host);
     e.port = port;
     a->topology->asked_ms = a->topology->loop->now_ms;
+    a->distrusted = false;
     redis_link_redirect(&a->rc.link, &e);
     endpoint_release(&e);
 }
@@ -121,12 +123,22 @@ static void turn_to_next(struct redis_asker *a)
     turn_to(a, next->host, next->port);
 }
 
+static void on_info(void *arg, const redisReply *reply)
+{
+    struct redis_asker *a = arg;
+    if (reply == NULL)
+        return;
+    a->distrusted = reply->type == REDIS_REPLY_STRING && !redis_read_cluster_ok(slice_make(reply->str, reply->len));
+    if (a->distrusted)
+        redis_topology_doubt(a->topology);
+}
+
 static void on_slots(void *arg, const redisReply *reply)
 {
     struct redis_asker *a = arg;
     struct redis_slots slots;
     const char *why;
-    if (reply == NULL)
+    if (reply == NULL || a->distrusted)
         return;
     if (reply->type != REDIS_REPLY_ERROR && redis_read_slots(reply, a->rc.link.endpoint.host, &slots, &why) == 0) {
         a->complained = false;
@@ -142,15 +154,16 @@ static void on_slots(void *arg, const redisReply *reply)
 static void ask(struct redis_topology *t)
 {
     struct redis_asker *a = &t->askers[0];
-    const struct slice argv[] = {SLICE("CLUSTER"), SLICE("SLOTS")};
-    if (redis_commands_is_up(&a->rc)) {
-        redis_commands_send(&a->rc, argv, ARRAY_LEN(argv), on_slots, a);
+    const struct slice info[] = {SLICE("CLUSTER"), SLICE("INFO")}, slots[] = {SLICE("CLUSTER"), SLICE("SLOTS")};
+    if (redis_commands_is_up(&a->rc) && !a->distrusted) {
+        redis_commands_send(&a->rc, info, ARRAY_LEN(info), on_info, a);
+        redis_commands_send(&a->rc, slots, ARRAY_LEN(slots), on_slots, a);
         a->away_ms = 0;
         return;
     }
     if (a->away_ms == 0)
         a->away_ms = t->loop->now_ms;
-    if (t->loop->now_ms - a->away_ms < AWAY_MS)
+    if (!a->distrusted && t->loop->now_ms - a->away_ms < AWAY_MS)
         return;
     a->away_ms = t->loop->now_ms;
     turn_to_next(a);

@@ -12,6 +12,7 @@ struct redis_asker {
     struct redis_commands rc;
     struct redis_master master; /* a Sentinel's last answer; epoch and host mean something while it is up */
     bool answered, complained;
+    bool distrusted;  /* a cluster's node that does not see the cluster */
     uint64_t away_ms; /* since when it is not connected; 0: not looked at */
 };
 

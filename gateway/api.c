@@ -10,6 +10,8 @@ static const char *not_ready_because(const struct worker *w)
 {
     if (w->draining)
         return "draining";
+    if (!w->bus.topology.known)
+        return "redis_nodes_unknown";
     return bus_is_trusted(&w->bus) ? "redis_away" : "redis_deaf";
 }
 

@@ -38,9 +38,10 @@ static void check_reply(const redisReply *reply)
     check_slots(reply);
 }
 
-static void check_error(struct slice text)
+static void check_text(struct slice text)
 {
     struct redis_moved moved;
+    (void)redis_read_cluster_ok(text);
     if (redis_read_moved(text, &moved) == REDIS_NOT_REDIRECTED)
         return;
     check_host(moved.host, moved.port, true);
@@ -52,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     redisReader *reader = redisReaderCreate();
     void *reply = NULL;
-    check_error(slice_make(data, size));
+    check_text(slice_make(data, size));
     if (redisReaderFeed(reader, (const char *)data, size) == REDIS_OK)
         while (redisReaderGetReply(reader, &reply) == REDIS_OK && reply != NULL) {
             check_reply(reply);

@@ -56,6 +56,26 @@ static void no_redirections(void **state)
         assert_int_equal(redis_read_moved(slice_of(texts[i]), &m), REDIS_NOT_REDIRECTED);
 }
 
+static void errors_that_pass(void **state)
+{
+    assert_true(redis_is_passing(SLICE("MOVED 1 h:1")));
+    assert_true(redis_is_passing(SLICE("ASK 1 h:1")));
+    assert_true(redis_is_passing(SLICE("TRYAGAIN Multiple keys request during rehashing of slot")));
+    assert_true(redis_is_passing(SLICE("CLUSTERDOWN The cluster is down")));
+    assert_false(redis_is_passing(SLICE("CROSSSLOT Keys in request don't hash to the same slot")));
+    assert_false(redis_is_passing(SLICE("MOVEDx")));
+    assert_false(redis_is_passing(SLICE("")));
+}
+
+static void states_of_a_cluster(void **state)
+{
+    assert_true(redis_read_cluster_ok(SLICE("cluster_state:ok\r\ncluster_slots_assigned:16384\r\n")));
+    assert_true(redis_read_cluster_ok(SLICE("x:1\r\ncluster_state:ok")));
+    assert_false(redis_read_cluster_ok(SLICE("cluster_state:fail\r\n")));
+    assert_false(redis_read_cluster_ok(SLICE("x_cluster_state:ok\r\n")));
+    assert_false(redis_read_cluster_ok(SLICE("")));
+}
+
 /* ---- SENTINEL MASTER ---- */
 
 static int master(const char *resp, struct redis_master *out)
@@ -184,6 +204,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(redirections),
         cmocka_unit_test(no_redirections),
+        cmocka_unit_test(errors_that_pass),
+        cmocka_unit_test(states_of_a_cluster),
         cmocka_unit_test(masters),
         cmocka_unit_test(owners_of_slots),
         cmocka_unit_test(slots_of_nobody),

@@ -234,9 +234,18 @@ struct span {
     unsigned first, last, port;
 };
 
+static void cluster_is(const char *word)
+{
+    char resp[100], info[60];
+    snprintf(info, sizeof(info), "cluster_enabled:1\r\ncluster_state:%s\r\n", word);
+    snprintf(resp, sizeof(resp), "$%zu\r\n%s\r\n", strlen(info), info);
+    answer_next(resp);
+}
+
 static void slots_are(const struct span *spans, size_t n)
 {
     struct buf text = {0};
+    cluster_is("ok");
     buf_printf(&text, "*%zu\r\n", n);
     for (size_t i = 0; i < n; i++)
         buf_printf(&text, "*3\r\n:%u\r\n:%u\r\n*2\r\n$4\r\nnode\r\n:%u\r\n", spans[i].first, spans[i].last,
@@ -252,7 +261,8 @@ static void open_cluster(void)
 {
     open_topology("redis+cluster://seed");
     come_up(0);
-    assert_string_equal(questions[0].text, "seed:6379: CLUSTER SLOTS");
+    assert_string_equal(questions[0].text, "seed:6379: CLUSTER INFO");
+    assert_string_equal(questions[1].text, "seed:6379: CLUSTER SLOTS");
     slots_are(halves, 2);
 }
 
@@ -284,7 +294,7 @@ static void a_replica_that_takes_over_stands_where_its_master_stood(void **state
     uint16_t first = t.home[0], second = t.home[1023];
     uint64_t version = t.places[second].version;
     redis_topology_doubt(&t);
-    answered = asked - 1;
+    answered = asked - 2;
     slots_are((const struct span[]){{0, 8191, 9}, {8192, 16383, 2}}, 2);
     assert_string_equal(place(first), "node:9");
     assert_int_equal(t.home[0], first);
@@ -300,22 +310,22 @@ static void buckets_move_and_nodes_come_and_go(void **state)
     open_cluster();
     uint16_t first = t.home[0];
     redis_topology_doubt(&t);
-    answered = asked - 1;
+    answered = asked - 2;
     slots_are((const struct span[]){{0, 99, 3}, {100, 8191, 1}, {8192, 16383, 2}}, 3);
     assert_int_equal(t.count, 3);
     assert_string_equal(place(t.home[5]), "node:3");
     assert_string_equal(place(t.home[6]), "node:1");
     pass(300);
-    answered = asked - 1;
+    answered = asked - 2;
     slots_are((const struct span[]){{0, 8191, 3}, {8192, 16383, 2}}, 2);
     assert_string_equal(place(first), "nobody");
     pass(300);
-    answered = asked - 1;
+    answered = asked - 2;
     slots_are((const struct span[]){{0, 8191, 3}, {8192, 9000, 4}, {9001, 16383, 2}}, 3);
     assert_string_equal(place(first), "node:4"); /* an empty place is taken first */
     assert_int_equal(t.count, 3);
     pass(300);
-    answered = asked - 1;
+    answered = asked - 2;
     unsigned before = changes;
     slots_are((const struct span[]){{0, 8191, 3}}, 1); /* slots of nobody stay where they were */
     assert_string_equal(place(t.home[1023]), "node:2");
@@ -329,13 +339,34 @@ static void who_is_named_by_moved_is_asked(void **state)
     redis_topology_refused(&t, SLICE("MOVED 8 node:2"));
     assert_string_equal(t.askers[0].rc.link.label, "node:2");
     come_up(0);
-    answered = asked - 1;
+    answered = asked - 2;
     slots_are((const struct span[]){{0, 16383, 2}}, 1);
     assert_string_equal(place(t.home[0]), "node:2");
     redis_topology_refused(&t, SLICE("MOVED 8 node:2"));
     assert_int_equal(t.askers[0].rc.link.state, REDIS_LINK_UP);
     redis_topology_refused(&t, SLICE("CLUSTERDOWN The cluster is down"));
     assert_int_equal(t.askers[0].rc.link.state, REDIS_LINK_UP);
+    close_topology();
+}
+
+/* It may be the one that was cut off: what it believes is not the others' opinion. */
+static void a_node_that_sees_no_cluster_is_not_believed(void **state)
+{
+    open_cluster();
+    redis_topology_doubt(&t);
+    answered = asked - 2;
+    unsigned before = changes;
+    cluster_is("fail");
+    answer_next("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$3\r\nold\r\n:9\r\n");
+    assert_int_equal(changes, before);
+    char label[40];
+    snprintf(label, sizeof(label), "%s", t.askers[0].rc.link.label);
+    pass(300);
+    assert_string_not_equal(t.askers[0].rc.link.label, label);
+    come_up(0);
+    answered = asked - 2;
+    slots_are((const struct span[]){{0, 16383, 2}}, 1);
+    assert_string_equal(place(t.home[0]), "node:2");
     close_topology();
 }
 
@@ -439,6 +470,21 @@ static void buckets_of_several_nodes(void **state)
 
 /* ---- options ---- */
 
+static void sentinels_have_users_of_their_own(void **state)
+{
+    char *why = NULL;
+    const struct redis_options o = {
+        .url = "redis+sentinel://u:p@s1,s2/m/4", .sentinel_user = "su", .sentinel_password = "sp"};
+    assert_int_equal(redis_site_init(&site, &o, &why), 0);
+    assert_string_equal(site.hosts[1].user, "su");
+    assert_string_equal(site.hosts[1].password, "sp");
+    assert_int_equal(site.hosts[1].db, 0);
+    assert_string_equal(site.data.password, "p");
+    assert_int_equal(site.data.db, 4);
+    assert_string_equal(site.list, "s1:26379,s2:26379/4");
+    redis_site_release(&site);
+}
+
 static void options_that_contradict_each_other(void **state)
 {
     const struct redis_options bad[] = {{.url = "http://h"},
@@ -468,10 +514,12 @@ int main(void)
         cmocka_unit_test(a_replica_that_takes_over_stands_where_its_master_stood),
         cmocka_unit_test(buckets_move_and_nodes_come_and_go),
         cmocka_unit_test(who_is_named_by_moved_is_asked),
+        cmocka_unit_test(a_node_that_sees_no_cluster_is_not_believed),
         cmocka_unit_test(another_node_is_asked_when_one_is_away),
         cmocka_unit_test(nodes_are_used_when_their_stamp_was_seen),
         cmocka_unit_test(a_node_with_another_list_is_not_used),
         cmocka_unit_test(buckets_of_several_nodes),
+        cmocka_unit_test(sentinels_have_users_of_their_own),
         cmocka_unit_test(options_that_contradict_each_other),
     };
     return cmocka_run_group_tests_name("redis_topology", tests, NULL, NULL);
