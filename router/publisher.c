@@ -357,8 +357,8 @@ static void rehome(struct publisher *pub)
     /* What was refilled may have been sent to the wrong node: the markers know how far it got. */
     for (size_t i = 0; i < pub->node_count; i++)
         pipe_abandon(&pub->nodes[i]->refill);
-    pub->ops->on_moved(pub);
     count_buckets(pub);
+    pub->ops->on_moved(pub);
     if (!was_ready && publisher_is_ready(pub))
         pub->ops->on_ready(pub);
 }

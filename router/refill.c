@@ -370,6 +370,11 @@ void refill_halt(struct refill *r)
     timer_stop(&r->timer);
 }
 
+bool refill_is_busy(const struct refill *r)
+{
+    return r->wanted || r->looking || r->asking || r->running;
+}
+
 bool refill_is_quiet(const struct refill *r)
 {
     return r->lookup == NULL;

@@ -43,6 +43,8 @@ void refill_release(struct refill *r);
 void refill_wake(struct refill *r);
 /* Redis is away, or the router ends: drops everything. */
 void refill_halt(struct refill *r);
+/* There is something to refill, or it is not known yet. */
+bool refill_is_busy(const struct refill *r);
 /* Nothing of it is under way in other threads, or expected from Redis. */
 bool refill_is_quiet(const struct refill *r);
 

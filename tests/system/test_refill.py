@@ -1,6 +1,7 @@
 """What Redis loses is refilled from Kafka: live events go on at once, and the second logs hold what came before, each event
 once and in order, whoever dies meanwhile."""
 
+import contextlib
 import shutil
 import time
 
@@ -8,7 +9,8 @@ from lib import logs
 from lib.cluster import task
 from lib.functions import marker
 from lib.proc import wait_until
-from lib.redis import Redis, RedisClient
+from lib.redis import Redis, RedisClient, RedisError
+from lib.topologies import RedisCluster
 
 # So that the loss itself is all that is published again, and where live events go on does not depend on the clock.
 AT_ONCE = {"LIVE_OVERLAP": "0", "WATERMARK_INTERVAL": "500ms"}
@@ -36,10 +38,10 @@ def wait_live(cluster, user, number, seconds=30):
     client.close()
 
 
-def assert_history(cluster, users, expected, apart=True):
+def assert_history(cluster, users, expected, apart=True, client=None):
     """Live log and second log of each user hold these numbers together, none is missing, each log is in order, and (if
     apart) none is in both."""
-    client = cluster.redis_client()
+    client = client or cluster.redis_client()
     for user in users:
         old = logs.second(client, cluster.topic, f"u:{user}")
         new = logs.live(client, cluster.topic, f"u:{user}")
@@ -223,6 +225,44 @@ def test_rebalances_in_the_middle_of_a_refill(new_cluster):
         wait_live(cluster, user, 1000)
     assert_history(cluster, users, range(1001))
     assert second_lengths(cluster, users) == [1000] * len(users)
+
+
+class Everywhere:
+    """A client of all masters of a cluster: a command goes to the one that has its key."""
+
+    def __init__(self, cluster):
+        self.clients = [cluster.redis.client(port) for port in cluster.redis.masters()]
+
+    def __call__(self, *words):
+        if words[0] == "KEYS":
+            return [key for client in self.clients for key in client(*words)]
+        for client in self.clients:
+            with contextlib.suppress(RedisError):
+                return client(*words)
+        raise AssertionError(words)
+
+    def close(self):
+        for client in self.clients:
+            client.close()
+
+
+def test_slots_that_move_in_the_middle_of_a_refill(new_cluster):
+    cluster = new_cluster(gateways=1, router=LONG, redis=RedisCluster)
+    users = [cluster.user() for _ in range(20)]
+    produce(cluster, users, range(1000), note="x" * 200)
+    applied(cluster, users, 1000)
+    first, second, _ = cluster.redis.masters()
+    everywhere = Everywhere(cluster)
+    for client in everywhere.clients:
+        client("FLUSHALL")
+    wait_until(lambda: refilled(cluster) > 1000, 30, "the refill has begun", every=0.02)
+    cluster.redis.move(first, second, 200)
+    assert not logs.is_whole(everywhere), "it was done before anything had moved"
+    wait_until(lambda: logs.is_whole(everywhere), 90, "the history is whole", every=0.2)
+    assert_history(cluster, users, range(1000), client=everywhere)
+
+
+test_slots_that_move_in_the_middle_of_a_refill.seconds = 240
 
 
 def test_flushall_in_the_middle_of_a_refill(new_cluster):
