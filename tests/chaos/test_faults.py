@@ -39,6 +39,15 @@ def test_a_commit_before_the_append(build, folder, kafka):
     assert cells["lost"] > 0
 
 
+def test_a_gap_that_is_dropped(build, folder, kafka):
+    assert reported("drop_on_gap", build, folder, kafka, "dropped-frames", 5)["lost"] > 0
+
+
+def test_a_cursor_that_is_not_written(build, folder, kafka):
+    cells = reported("skip_cursor_write", build, folder, kafka, "quiet", 8, load={"churn": 20, "resume": "a"})
+    assert cells["lost"] + cells["rewound"] > 0
+
+
 def test_releases_hold_no_faults(build):
     for program in ("tidegate-gateway", "tidegate-router"):
         seeded, release = (subprocess.run(["strings", "-a", folder / program], stdout=subprocess.PIPE, text=True, check=True)
