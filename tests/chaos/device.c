@@ -191,7 +191,9 @@ static void on_welcome(struct fleet *f, struct device *d, const struct heard *h)
          (struct ledger_entry){.kind = LEDGER_WELCOMED, .note = (uint8_t)said, .number = h->replay, .id = h->id_us});
     if (!d->welcomed)
         f->welcomed++;
-    d->welcomed = true;
+    if (!d->arrived)
+        f->arrived++;
+    d->welcomed = d->arrived = true;
     /* What came on an earlier connection cannot be acknowledged on this one. */
     if (d->resume == RESUME_ACK)
         d->acked_id = d->id_us = h->id_us;

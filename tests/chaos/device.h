@@ -23,9 +23,9 @@ struct device {
     uint32_t number, user;
     enum resume resume;
     enum device_state state;
-    bool welcomed, own_done, everybody_done;
-    uint32_t target; /* the gateway it is at */
-    char *kept;      /* the start of an unfinished frame or answer */
+    bool welcomed, arrived, own_done, everybody_done; /* arrived: was welcomed once */
+    uint32_t target;                                  /* the gateway it is at */
+    char *kept;                                       /* the start of an unfinished frame or answer */
     size_t kept_n;
     uint64_t since_us, heard_us; /* when this state began; when it last heard something */
     uint64_t due_us;             /* DEVICE_AWAY: when it comes back */
@@ -48,7 +48,7 @@ struct fleet {
     FILE *ledger;
     uint64_t now_us;
     uint64_t events, connects, refusals, stranges;
-    uint32_t welcomed, done; /* devices that are; done: got the last of both sequences */
+    uint32_t welcomed, arrived, done; /* devices that are; done: got the last of both sequences */
 };
 
 #define DEVICE_READ_MAX (256u << 10)

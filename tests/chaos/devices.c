@@ -32,7 +32,7 @@ static const struct arg args[] = {
     {"resume", ARG_TEXT, &opt.resume,
      "How they resume, a letter each in turn: l last_id, a device_id with acks, p device_id with pongs, n not."},
     {"silence-ms", ARG_COUNT, &opt.silence_ms, "A device that hears nothing for so long goes to another gateway."},
-    {"churn", ARG_REAL, &opt.churn, "Devices a second that leave by themselves and come back."},
+    {"churn", ARG_REAL, &opt.churn, "Devices a second that leave by themselves and come back, once all have come."},
     {"seed", ARG_COUNT, &opt.seed, "Of every choice the devices make."},
     {"ledger", ARG_TEXT, &opt.ledger, "File for what happened to them."},
 };
@@ -76,10 +76,15 @@ static struct device *make_devices(void)
     return devices;
 }
 
-static void churn(struct fleet *f, struct device *devices, uint64_t *left, uint64_t start_us)
+static void churn(struct fleet *f, struct device *devices)
 {
+    static uint64_t start_us, left;
+    if (f->arrived < opt.devices)
+        return;
+    if (start_us == 0)
+        start_us = f->now_us;
     uint64_t due = (uint64_t)(opt.churn * (double)(f->now_us - start_us) / 1e6);
-    for (; *left < due; ++*left) {
+    for (; left < due; left++) {
         struct device *d = &devices[fleet_random(f, (uint32_t)opt.devices)];
         bool politely = fleet_random(f, 2) == 0;
         device_leave(f, d, politely, fleet_random(f, AWAY_MAX_US));
@@ -88,9 +93,9 @@ static void churn(struct fleet *f, struct device *devices, uint64_t *left, uint6
 
 static void say_progress(const struct fleet *f)
 {
-    printf("{\"welcomed\":%" PRIu32 ",\"done\":%" PRIu32 ",\"events\":%" PRIu64 ",\"connects\":%" PRIu64
-           ",\"refusals\":%" PRIu64 "}\n",
-           f->welcomed, f->done, f->events, f->connects, f->refusals);
+    printf("{\"welcomed\":%" PRIu32 ",\"arrived\":%" PRIu32 ",\"done\":%" PRIu32 ",\"events\":%" PRIu64
+           ",\"connects\":%" PRIu64 ",\"refusals\":%" PRIu64 "}\n",
+           f->welcomed, f->arrived, f->done, f->events, f->connects, f->refusals);
     fflush(stdout);
 }
 
@@ -105,7 +110,7 @@ static void turn(struct fleet *f)
 
 static void run(struct fleet *f, struct device *devices)
 {
-    uint64_t start_us = clock_mono_us(), tick_us = 0, progress_us = 0, left = 0;
+    uint64_t tick_us = 0, progress_us = 0;
     while (!stop) {
         turn(f);
         if (f->now_us < tick_us + TICK_MS * 1000u)
@@ -113,7 +118,7 @@ static void run(struct fleet *f, struct device *devices)
         tick_us = f->now_us;
         for (uint64_t i = 0; i < opt.devices; i++)
             device_tick(f, &devices[i]);
-        churn(f, devices, &left, start_us);
+        churn(f, devices);
         if (f->now_us < progress_us + PROGRESS_US)
             continue;
         progress_us = f->now_us;

@@ -104,7 +104,7 @@ class Devices:
 
     def start(self):
         self.proc.start()
-        wait_until(lambda: self.progress().get("welcomed") == self.count, 60, "all devices are welcomed", every=0.1)
+        wait_until(lambda: self.progress().get("arrived") == self.count, 60, "all devices are welcomed", every=0.1)
         return self
 
     def progress(self):

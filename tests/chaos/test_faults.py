@@ -10,19 +10,29 @@ from lib.proc import ROOT
 
 NAMES = re.findall(r"^FAULT_ROW\((\w+),", (ROOT / "common/fault.def").read_text(), re.M)
 SEED = 7
+CURSORS = {"churn": 20, "resume": "a"}  # devices that come and go, and live by their acknowledgements
 
 
-def reported(fault, build, folder, kafka, action, count, load=None, **cluster):
-    """The faults that the checker counts when `fault` is seeded into gateways and routers."""
+def run(fault, build, folder, kafka, action, count, load=None, **cluster):
+    """How a small form of a scenario ends when `fault` is seeded into gateways and routers."""
     seeded = {"TIDEGATE_FAULT": fault}
     options = {"gateways": 2, "gateway": {**seeded, **cluster.get("gateway", {})},
                "router": {**seeded, **cluster.get("router", {})}}
     row = dataclasses.replace(rows.find(action), count=count, short=count, records=0, cluster=options,
                               load={"users": 40, "devices": 80, "churn": 0, **(load or {})})
-    result = attempt(row, Settings(seed=SEED, short=True, build=build, folder=folder, patience=5), kafka)
-    assert result.outcome == "FAIL", result.cells
-    assert result.cells, result.sentences
+    return attempt(row, Settings(seed=SEED, short=True, build=build, folder=folder, patience=5), kafka)
+
+
+def reported(*scenario, **more):
+    """The faults that the checker counted."""
+    result = run(*scenario, **more)
+    assert result.outcome == "FAIL" and result.cells, (result.cells, result.sentences)
     return result.cells
+
+
+def test_nothing_is_reported_when_there_is_no_fault(build, folder, kafka):
+    result = run("", build, folder, kafka, "quiet", 5, load=CURSORS)
+    assert result.outcome == "ok", result.sentences
 
 
 def test_an_event_delivered_twice(build, folder, kafka):
@@ -44,7 +54,7 @@ def test_a_gap_that_is_dropped(build, folder, kafka):
 
 
 def test_a_cursor_that_is_not_written(build, folder, kafka):
-    cells = reported("skip_cursor_write", build, folder, kafka, "quiet", 8, load={"churn": 20, "resume": "a"})
+    cells = reported("skip_cursor_write", build, folder, kafka, "quiet", 5, load=CURSORS)
     assert cells["lost"] + cells["rewound"] > 0
 
 
