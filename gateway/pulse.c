@@ -1,12 +1,13 @@
-/* A look at the key each second once beats are late. Two that differ, and nothing heard between them, are the proof: a
- * link that still brings old events is late, not deaf. */
+/* A look at the key each second once beats are late. A value that it was given while the link was up, and that was not
+ * heard a second later, is the proof; but a link that still brings old events is late, not deaf. */
 #include "gateway/pulse.h"
 #include "common/event_id.h"
 #include "common/log.h"
 
 #include <stdlib.h>
 
-#define LOOK_MS 1000
+#define LOOK_MS      1000
+#define LOOKS_BEFORE 2 /* that it takes to know, when BEAT_TIMEOUT is over, what to think of it */
 
 struct look {
     struct pulse *pulse;
@@ -36,19 +37,24 @@ static void go_deaf(struct pulse *p)
     p->ops->on_deaf(p);
 }
 
+/* What the key held when the link came up says nothing: it may be old. */
 static void judge(struct pulse *p, uint64_t key)
 {
-    uint64_t key_before = p->looked, heard_before = p->heard;
+    bool late = p->position->heard != p->heard; /* it brings something, if not what is new */
+    bool unheard = p->risen > p->position->heard;
+    bool stands = key == p->looked || key <= p->position->heard;
+    if (!unheard)
+        p->risen = stands || p->looked == 0 ? 0 : key;
     p->looked = key;
     p->heard = p->position->heard;
     if (quiet_ms(p) < p->ctx->cfg->beat_timeout)
         return;
-    if (key == key_before || key <= p->heard) {
+    if (unheard && !late) {
+        go_deaf(p);
+    } else if (stands && !unheard) {
         p->deaf = false;
         set_silent(p, true);
         p->ops->on_doubt(p);
-    } else if (key_before != 0 && p->heard == heard_before) {
-        go_deaf(p);
     }
 }
 
@@ -80,7 +86,7 @@ static void on_timer(struct timer *timer)
 {
     struct pulse *p = CONTAINER_OF(timer, struct pulse, timer);
     timer_start(p->ctx->loop, timer, LOOK_MS);
-    if (quiet_ms(p) + LOOK_MS >= p->ctx->cfg->beat_timeout)
+    if (quiet_ms(p) + LOOKS_BEFORE * LOOK_MS >= p->ctx->cfg->beat_timeout)
         take_look(p);
 }
 
@@ -96,7 +102,7 @@ static void begin(struct pulse *p)
 {
     p->era++;
     p->beat_ms = p->ctx->loop->now_ms;
-    p->looked = 0;
+    p->looked = p->risen = 0;
     if (p->up && p->bucket < TARGET_BUCKETS)
         timer_start(p->ctx->loop, &p->timer, LOOK_MS);
     else
@@ -142,5 +148,6 @@ void pulse_on_beat(struct pulse *p, struct slice text)
     p->deaf = false;
     set_silent(p, false);
     p->beat_ms = p->ctx->loop->now_ms;
-    p->looked = 0;
+    p->looked = id;
+    p->risen = 0;
 }

@@ -32,7 +32,8 @@ struct pulse {
     bool up;
     struct timer timer;
     uint64_t beat_ms; /* when a beat was heard last, or the link came up */
-    uint64_t looked;  /* what the key held at the last look since then; 0: none */
+    uint64_t looked;  /* what the key held when that beat was heard, or at the last look since; 0: not known */
+    uint64_t risen;   /* a value that it was given since the link is up, and that should be heard by now; 0: none */
     uint64_t heard;   /* the highest id heard on the link, at that look */
     bool deaf;        /* until a beat is heard, or no router writes any more */
     bool silent;      /* no router writes */
