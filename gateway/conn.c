@@ -348,7 +348,8 @@ bool conn_repeats(struct conn *c, const struct envelope *e)
     struct conn_more *more = conn_more(c);
     if (more->recent == NULL)
         more->recent = xcalloc(1, sizeof(*more->recent));
-    return recent_knows(more->recent, e->key);
+    /* a publisher's key may be unique within its topic only */
+    return recent_knows(more->recent, e->coordinate.p != NULL ? e->coordinate : e->key);
 }
 
 static bool within_rate(struct conn *c)
