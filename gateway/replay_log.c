@@ -94,19 +94,21 @@ static void note_sure(struct replay_log *log)
         log->sure = log->piece.last_id;
 }
 
-/* An event at or below the head stands in the log, or never will: at the end all up to there was read. */
+/* What is no envelope, or not above the one before, is none of ours and passed over. An event at or below the head
+ * stands in the log, or never will: at the end all up to there was read. */
 int replay_log_take(struct replay_log *log, const redisReply *reply)
 {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 || reply->element[0]->type != REDIS_REPLY_INTEGER)
         return -1;
     for (size_t i = 1; i < reply->elements; i++) {
-        if (reply->element[i]->type != REDIS_REPLY_STRING || piece_add(&log->piece, text_of(reply->element[i])) != 0)
+        if (reply->element[i]->type != REDIS_REPLY_STRING)
             return -1;
-        note_sure(log);
+        if (piece_add(&log->piece, text_of(reply->element[i])) == 0)
+            note_sure(log);
     }
     note_first(log);
-    log->ended = reply->element[0]->integer != 0;
     log->read = MAX(log->read, log->piece.last_id);
+    log->ended = reply->element[0]->integer != 0 || log->read == log->before; /* it would only come again */
     if (log->ended && log->which == TARGET_LOG)
         log->read = MAX(log->read, log->head);
     return 0;

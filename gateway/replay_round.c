@@ -13,6 +13,15 @@ static void finish_round(struct replay *r);
 
 /* ---- calls ---- */
 
+static void complain(const struct replay *r, const struct replay_call *call, const redisReply *reply)
+{
+    const struct target *t = call->log != NULL ? call->target->member->target : replay_user(r);
+    if (redis_fn_result(reply, NULL) == REDIS_FN_MISSING)
+        redis_library_ensure(&bus_node_of(r->all->bus, t->bucket)->library);
+    else
+        log_warn("replay_refused", LOG_SL("target", hub_name(t)), LOG_S("reply", reply->str));
+}
+
 static void on_reply(void *arg, const redisReply *reply)
 {
     struct replay_call *call = arg;
@@ -22,7 +31,7 @@ static void on_reply(void *arg, const redisReply *reply)
     loop_again(call->all->ctx->loop);
     if (r != NULL) {
         if (reply != NULL && reply->type == REDIS_REPLY_ERROR)
-            log_warn("replay_refused", LOG_SL("target", hub_name(replay_user(r))), LOG_S("reply", reply->str));
+            complain(r, call, reply);
         if (reply == NULL || call->take(r, call->target, call->log, reply) != 0)
             r->failed = true;
         if (--r->pending == 0)

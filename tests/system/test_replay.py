@@ -166,6 +166,19 @@ def test_counts_are_exact(build, folder):
             client.close()
 
 
+def test_entries_that_are_none_of_ours(build, folder):
+    """Somebody else writes into a log, or flushes the library: nobody waits for ever."""
+    with running(build, folder) as (alone, history):
+        ids = history.add("u:u", range(3))
+        for _ in range(3):
+            history.client("XADD", log("g"), "*", "what", "ever")
+        history.add("u:u", [3])
+        history.client("XADD", log("u:u"), "*", "what", "ever")
+        history.client("FUNCTION", "FLUSH")
+        client, _ = alone.resume(last_id=text_of(ids[0]))
+        assert numbers(take(client, 3)) == [1, 2, 3]
+
+
 def test_malformed_positions_and_devices(build, folder):
     with running(build, folder) as (alone, _):
         for query in ("last_id=", "last_id=x", "last_id=1", "last_id=-1", "last_id=1-1000", "last_id=01-1", "last_id=1-1-1",

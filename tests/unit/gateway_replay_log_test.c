@@ -112,14 +112,26 @@ static void a_log_is_read_to_what_the_channel_has_heard(void **state)
 
 static void answers_that_are_none(void **state)
 {
-    assert_int_equal(answer_read(live, false, "nonsense", NULL), -1);
-    assert_int_equal(answer_read(live, false, "6-0 0 a", "6-0 0 again"), -1);
     redisReply one = number(1), ok = text("OK");
+    replay_log_look(&rt, live);
+    replay_log_ask(live);
     assert_int_equal(replay_log_take(live, &one), -1);
     assert_int_equal(replay_log_take(live, row(&ok, 1)), -1);
     assert_int_equal(replay_log_take(live, row(&one, 0)), -1);
     replay_target_undo(&rt);
     assert_true(live->read == 5000 && piece_is_empty(&live->piece) && !live->has_first);
+}
+
+static void entries_that_are_none_of_ours(void **state)
+{
+    assert_int_equal(answer_read(live, false, "nonsense", "6-0 0 a"), 0);
+    assert_true(live->piece.count == 1 && live->read == 6000 && !live->ended);
+    piece_release(&live->piece);
+    assert_int_equal(answer_read(live, false, "7-0 6-0 b", "7-0 6-0 again"), 0);
+    assert_true(live->piece.count == 1 && live->read == 7000);
+    piece_release(&live->piece);
+    assert_int_equal(answer_read(live, false, "nonsense", "more of it"), 0);
+    assert_true(live->ended && replay_log_at_end(&rt, live) && piece_is_empty(&live->piece));
 }
 
 static void complete_if_nothing_is_missing_in_front(void **state)
@@ -249,6 +261,7 @@ int main(void)
         LOG_TEST(markers),
         LOG_TEST(a_log_is_read_to_what_the_channel_has_heard),
         LOG_TEST(answers_that_are_none),
+        LOG_TEST(entries_that_are_none_of_ours),
         LOG_TEST(complete_if_nothing_is_missing_in_front),
         LOG_TEST(a_bucket_lost_before_is_read_whole),
         LOG_TEST(a_bucket_lost_earlier_is_not),
