@@ -164,102 +164,21 @@ static void on_check_timer(struct timer *t)
 
 /* ---- commits ---- */
 
-static bool may_commit(const struct partition *p)
-{
-    int64_t position = p->placed ? partition_position(p) : p->next;
-    return p->known && position >= 0 && position > p->committed;
-}
-
-static void add_position(rd_kafka_topic_partition_list_t *list, struct partition *p)
-{
-    struct buf text = {0};
-    rd_kafka_topic_partition_t *element = rd_kafka_topic_partition_list_add(list, p->topic, p->id);
-    element->offset = partition_position(p);
-    partition_commit_text(p, &text);
-    consumer_set_metadata(element, buf_slice(&text));
-    buf_release(&text);
-}
-
-/* What changed since the last commit, of `among` only unless it is NULL; returns owned, NULL for nothing. */
-static rd_kafka_topic_partition_list_t *collect_commits(struct downstream *d,
-                                                        const rd_kafka_topic_partition_list_t *among)
-{
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)d->assignment.count);
-    for (size_t i = 0; i < d->assignment.count; i++) {
-        struct partition *p = d->assignment.rows[i];
-        rd_kafka_topic_partition_list_t *set = (rd_kafka_topic_partition_list_t *)among;
-        if (!may_commit(p) || (set != NULL && rd_kafka_topic_partition_list_find(set, p->topic, p->id) == NULL))
-            continue;
-        add_position(list, p);
-        p->committed = partition_position(p);
-    }
-    if (list->cnt > 0)
-        return list;
-    rd_kafka_topic_partition_list_destroy(list);
-    return NULL;
-}
-
-static void write_copies(struct downstream *d, const rd_kafka_topic_partition_list_t *commits)
-{
-    copies_write(publisher_commands(&d->publisher, COPIES_BUCKET), commits);
-}
-
-/* Also where nothing changed: Redis may have lost them, Kafka the commits. */
-static void write_all_copies(struct downstream *d)
-{
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)d->assignment.count);
-    for (size_t i = 0; i < d->assignment.count; i++)
-        if (d->assignment.rows[i]->placed && partition_position(d->assignment.rows[i]) >= 0)
-            add_position(list, d->assignment.rows[i]);
-    if (list->cnt > 0)
-        write_copies(d, list);
-    rd_kafka_topic_partition_list_destroy(list);
-}
-
-static void commit(struct downstream *d)
-{
-    rd_kafka_topic_partition_list_t *list = collect_commits(d, NULL);
-    if (list == NULL)
-        return;
-    counter_add(&d->metrics->commits, 1);
-    consumer_commit(&d->consumer, list);
-    write_copies(d, list);
-    rd_kafka_topic_partition_list_destroy(list);
-}
-
-static void commit_now(struct downstream *d, const rd_kafka_topic_partition_list_t *among, int wait_ms)
-{
-    rd_kafka_topic_partition_list_t *list = collect_commits(d, among);
-    if (list == NULL)
-        return;
-    counter_add(&d->metrics->commits, 1);
-    consumer_commit_now(&d->consumer, list, wait_ms);
-    write_copies(d, list);
-    rd_kafka_topic_partition_list_destroy(list);
-}
-
 void downstream_commit_now(struct downstream *d, int wait_ms)
 {
-    commit_now(d, NULL, wait_ms);
+    commits_send_now(&d->commits, NULL, wait_ms);
 }
 
 static void on_commit_timer(struct timer *t)
 {
     struct downstream *d = CONTAINER_OF(t, struct downstream, commit_timer);
     timer_start(d->loop, t, d->conf->commit_interval);
-    commit(d);
+    commits_send(&d->commits);
 }
 
 static void on_commit_failed(struct consumer *c, const rd_kafka_topic_partition_list_t *partitions)
 {
-    struct downstream *d = of_consumer(c);
-    counter_add(&d->metrics->commit_failures, 1);
-    for (int i = 0; i < partitions->cnt; i++) {
-        struct partition *p =
-            assignment_find(&d->assignment, partitions->elems[i].topic, partitions->elems[i].partition);
-        if (p != NULL)
-            p->committed = PARTITION_NO_OFFSET;
-    }
+    commits_fail(&of_consumer(c)->commits, partitions);
 }
 
 /* ---- rebalances ---- */
@@ -278,9 +197,9 @@ static void on_revoked(struct consumer *c, const rd_kafka_topic_partition_list_t
     assignment_answer(&d->assignment);
     if (!lost) {
         mark_everything(d);
-        commit_now(d, partitions, REVOKE_COMMIT_MS);
+        commits_send_now(&d->commits, partitions, REVOKE_COMMIT_MS);
     } else
-        write_all_copies(d); /* the topic may be gone, and its commits with it */
+        commits_copy(&d->commits); /* the topic may be gone, and its commits with it */
     assignment_remove(&d->assignment, partitions);
     if (!d->stopping)
         refill_wake(&d->refill);
@@ -292,7 +211,7 @@ static void on_doubt(struct consumer *c)
     if (d->stopping)
         return;
     d->round_spoiled = true;
-    write_all_copies(d); /* of the topic as we know it */
+    commits_copy(&d->commits); /* of the topic as we know it */
     assignment_doubt(&d->assignment);
 }
 
@@ -301,8 +220,9 @@ static void on_placed(struct assignment *a)
     struct downstream *d = a->owner;
     d->marks_due = true;
     mark_everything(d);
-    commit(d); /* from now on the group has commits on these topics: new partitions start at their beginning */
-    write_all_copies(d);
+    /* from now on the group has commits on these topics: new partitions start at their beginning */
+    commits_send(&d->commits);
+    commits_copy(&d->commits);
     if (!d->stopping)
         refill_wake(&d->refill);
 }
@@ -399,7 +319,7 @@ static void go_on_stopping(struct downstream *d)
         if (publisher_is_fine(&d->publisher) && !publisher_is_idle(&d->publisher))
             return; /* watermarks are under way */
         d->closing = true;
-        commit_now(d, NULL, REVOKE_COMMIT_MS);
+        commits_send_now(&d->commits, NULL, REVOKE_COMMIT_MS);
         assignment_answer(&d->assignment);
         consumer_close(&d->consumer);
     }
@@ -446,6 +366,7 @@ static void on_watch_timer(struct timer *t)
         hold_or_go(d);
         assignment_supervise(&d->assignment);
         probe_kafka(d);
+        commits_copy_first(&d->commits);
     } else
         go_on_stopping(d);
 }
@@ -501,6 +422,8 @@ int downstream_start(struct downstream *d, const struct downstream_setup *setup,
     refill_init(&d->refill, d->loop, setup->decoder, setup->reader, d->metrics, &d->publisher, &d->assignment);
     decoder_init(&d->decoder, setup->decoder);
     publisher_init(&d->publisher, d->loop, setup->redis, d->conf, d->metrics, &publisher_ops, d);
+    d->commits = (struct commits){
+        .assignment = &d->assignment, .consumer = &d->consumer, .publisher = &d->publisher, .metrics = d->metrics};
     assignment_init(&d->assignment, d->loop, d->conf, &d->consumer, &d->publisher, setup->topics, setup->topic_count, d,
                     on_placed);
     start_timers(d);

@@ -4,6 +4,7 @@
 #define TIDEGATE_ROUTER_DOWNSTREAM_H
 
 #include "router/assignment.h"
+#include "router/commits.h"
 #include "router/deadletter.h"
 #include "router/decode.h"
 #include "router/refill.h"
@@ -17,6 +18,7 @@ struct downstream {
     struct consumer consumer;
     struct publisher publisher;
     struct assignment assignment;
+    struct commits commits;
     struct refill refill;
     uint64_t flowed_ms;   /* when there last was room */
     unsigned mark_bucket; /* where the round of watermarks stands */

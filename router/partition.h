@@ -45,6 +45,7 @@ struct partition {
     bool bounding;       /* the round of watermarks under way tells all of them */
     int64_t bound;       /* history below it is to be refilled */
     int64_t committed;   /* position of the last commit that was sent, or PARTITION_NO_OFFSET */
+    bool copied;         /* a copy of its position in Redis knows the record before it */
     int64_t written;     /* watermark that all buckets have, or PARTITION_NO_OFFSET */
     int64_t marking;     /* watermark at the beginning of the round under way */
     uint64_t first_seq;  /* sequence number of the oldest unfinished record */

@@ -7,6 +7,7 @@ import time
 
 from lib import metrics
 from lib.cluster import task
+from lib.functions import tags
 from lib.kafka import Broker
 from lib.kafka_admin import Admin
 from lib.logs import assert_in_order, assert_logs, entries_of, numbers_in_log, stream
@@ -58,19 +59,19 @@ def admin_of(kafka):
         admin.close()
 
 
-def renew_topic(cluster, before, after, running=True, between=lambda: None):
+def renew_topic(cluster, before, after, end=None, between=lambda: None):
     """Events in the old topic, another number of them in the new one: all are in the log once, and the old ones keep
     their coordinates."""
     user = cluster.user()
     [router] = cluster.routers
     cluster.produce(user, *[task(user, n) for n in range(before)], partition=0)
     cluster.wait_log(user, before)
-    if not running:
-        assert router.stop() == 0
+    if end:
+        end()
     with admin_of(cluster.kafka) as admin:
         admin.recreate_topic(cluster.topic, 12, between)
     cluster.produce(user, *[task(user, n) for n in range(1000, 1000 + after)], partition=0)
-    if not running:
+    if end:
         router.start()
     wait_until(lambda: numbers_in_log(cluster, user)[-1:] == [999 + after], 60, "the new topic's events", every=0.2)
     assert numbers_in_log(cluster, user) == [*range(before), *range(1000, 1000 + after)]
@@ -81,11 +82,27 @@ def renew_topic(cluster, before, after, running=True, between=lambda: None):
 
 
 def test_a_shorter_topic_made_while_the_router_was_away(new_cluster):
-    renew_topic(new_cluster(gateways=1, routers=1), 20, 5, running=False)
+    cluster = new_cluster(gateways=1, routers=1)
+    renew_topic(cluster, 20, 5, end=cluster.routers[0].stop)
 
 
 def test_a_longer_topic_made_while_the_router_was_away(new_cluster):
-    renew_topic(new_cluster(gateways=1, routers=1, router={"START": "latest"}), 5, 20, running=False)
+    cluster = new_cluster(gateways=1, routers=1, router={"START": "latest"})
+    renew_topic(cluster, 5, 20, end=cluster.routers[0].stop)
+
+
+def test_a_longer_topic_made_after_the_router_was_killed(new_cluster):
+    """It had committed nothing since its first record."""
+    cluster = new_cluster(gateways=1, routers=1, router={"COMMIT_INTERVAL": "5m"})
+
+    def kill():
+        client = cluster.redis_client()
+        copy = "HGET", f"tg:{{{tags()[0]}}}:commits", f"{cluster.topic}/0"
+        wait_until(lambda: client(*copy).startswith(b"5 tg1 1 "), 10, "the copy of a position")
+        client.close()
+        cluster.routers[0].kill()
+
+    renew_topic(cluster, 5, 20, end=kill)
 
 
 def test_a_shorter_topic_made_while_the_router_runs(new_cluster):
