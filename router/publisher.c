@@ -10,7 +10,7 @@
 
 /* Refills under way at a node: so many that Redis is not idle in between, so few that a live event that comes behind
  * them does not notice. While more live events than LIVE_BUSY wait, refills get what is left. */
-#define REFILL_MOST  32
+#define REFILL_MOST  16
 #define REFILL_LEAST 4
 #define LIVE_BUSY    64
 

@@ -3,7 +3,7 @@
 #include "router/reader.h"
 #include "common/log.h"
 
-#define SLICE_MAX 32 /* a turn: live records wait meanwhile */
+#define SLICE_MAX 16 /* a turn: live records wait meanwhile */
 #define TICK_MS   100
 
 static void say_error(const char *event, rd_kafka_error_t *error)
