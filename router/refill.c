@@ -32,7 +32,8 @@ static void say_done(struct refill *r)
 {
     if (r->begun_ms == 0)
         return;
-    log_info("refill_done", LOG_I("records", r->records), LOG_I("ms", r->loop->now_ms - r->begun_ms));
+    log_info(r->assignment->count > 0 ? "refill_done" : "refill_left_to_others", LOG_I("records", r->records),
+             LOG_I("ms", r->loop->now_ms - r->begun_ms));
     r->begun_ms = r->records = 0;
 }
 
@@ -146,7 +147,7 @@ static void look(struct refill *r)
     r->wanted = r->failed = false;
     r->looking = true;
     refill_plan_clear(&r->plan);
-    for (size_t i = 0; i < r->assignment->count; i++)
+    for (size_t i = 0; i < r->assignment->count && publisher_refilling(r->publisher) > 0; i++)
         if (r->assignment->rows[i]->placed)
             refill_plan_add(&r->plan, r->assignment->rows[i]);
     if (r->plan.count > 0)
