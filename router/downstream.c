@@ -269,14 +269,11 @@ static void on_flowing(struct publisher *pub)
         mark_everything(d);
 }
 
-/* Which markers are not whole is known of the nodes that had them: they are read again, and then it goes on. */
 static void on_moved(struct publisher *pub)
 {
     struct downstream *d = pub->owner;
-    bool busy = refill_is_busy(&d->refill);
-    refill_halt(&d->refill);
-    if (busy)
-        assignment_settle(&d->assignment);
+    if (!d->stopping)
+        refill_move(&d->refill);
 }
 
 static void on_down(struct publisher *pub)

@@ -323,7 +323,7 @@ static void take_over(void *arg, const struct pipe_call *call)
     pipe_push(&publisher_node(pub, call->bucket)->pipe, call);
 }
 
-/* The node's pipe is still. Epochs go with the buckets, as the markers in Redis do. */
+/* The node's pipe is still. What is known of markers goes with the buckets, as they do in Redis. */
 static void hand_over(struct publisher *pub, size_t place)
 {
     struct node *from = pub->nodes[place];
@@ -331,7 +331,9 @@ static void hand_over(struct publisher *pub, size_t place)
         if (pub->home[bucket] != place)
             continue;
         pub->home[bucket] = pub->topology.home[bucket];
-        publisher_node(pub, bucket)->markers.epochs[bucket] = from->markers.epochs[bucket];
+        struct markers *to = &publisher_node(pub, bucket)->markers;
+        to->epochs[bucket] = from->markers.epochs[bucket];
+        to->incomplete[bucket] = from->markers.incomplete[bucket];
     }
     pipe_give_away(&from->pipe, pub->home, (uint16_t)place, take_over, pub);
 }

@@ -20,7 +20,7 @@ struct publisher_ops {
     void (*on_markers_created)(struct publisher *pub, bool ok);
     /* A node lost data: what was queued for it was dropped, what was appended there must be read again. */
     void (*on_data_lost)(struct publisher *pub);
-    /* Buckets have other homes, refills that were queued are dropped; on_ready follows when all nodes are. */
+    /* Buckets have other homes; refills that were queued are dropped. */
     void (*on_moved)(struct publisher *pub);
     /* Appends flow (again). */
     void (*on_flowing)(struct publisher *pub);

@@ -364,16 +364,17 @@ void refill_wake(struct refill *r)
     look(r);
 }
 
+void refill_move(struct refill *r)
+{
+    drop_plan(r);
+    look_later(r);
+}
+
 void refill_halt(struct refill *r)
 {
     drop_plan(r);
     r->wanted = false;
     timer_stop(&r->timer);
-}
-
-bool refill_is_busy(const struct refill *r)
-{
-    return r->wanted || r->looking || r->asking || r->running;
 }
 
 bool refill_is_quiet(const struct refill *r)

@@ -41,10 +41,10 @@ void refill_release(struct refill *r);
 
 /* Partitions have their places: drops what it was at, and looks what there is to do. */
 void refill_wake(struct refill *r);
+/* Buckets went to other nodes: the same, once they have done so for a while no more. */
+void refill_move(struct refill *r);
 /* Redis is away, or the router ends: drops everything. */
 void refill_halt(struct refill *r);
-/* There is something to refill, or it is not known yet. */
-bool refill_is_busy(const struct refill *r);
 /* Nothing of it is under way in other threads, or expected from Redis. */
 bool refill_is_quiet(const struct refill *r);
 

@@ -7,6 +7,25 @@ import time
 from lib.cluster import task
 from lib.functions import log, second_log
 from lib.proc import wait_until
+from lib.redis import RedisClient, RedisError
+
+
+class Everywhere:
+    """A client of all nodes of a cluster's Redis: of KEYS it has all, of a key what the node says that has it."""
+
+    def __init__(self, cluster):
+        self.clients = [RedisClient(port) for port in cluster.redis.masters()]
+
+    def __call__(self, *words):
+        replies = [client.ask(*words) for client in self.clients]
+        if words[0] in ("KEYS", "FLUSHALL"):
+            return [key for reply in replies if isinstance(reply, list) for key in reply]
+        known = [reply for reply in replies if not isinstance(reply, RedisError)]
+        return next((reply for reply in known if reply), known[0])
+
+    def close(self):
+        for client in self.clients:
+            client.close()
 
 
 def stream(cluster, users, events, seconds):

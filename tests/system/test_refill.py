@@ -1,16 +1,15 @@
 """What Redis loses is refilled from Kafka: live events go on at once, and the second logs hold what came before, each event
 once and in order, whoever dies meanwhile."""
 
-import contextlib
 import shutil
 import time
 
 from lib import logs
 from lib.cluster import task
-from lib.functions import marker
+from lib.functions import log, marker
 from lib.proc import wait_until
-from lib.redis import Redis, RedisClient, RedisError
-from lib.topologies import RedisCluster
+from lib.redis import Redis, RedisClient
+from lib.topologies import RedisCluster, Several
 
 # So that the loss itself is all that is published again, and where live events go on does not depend on the clock.
 AT_ONCE = {"LIVE_OVERLAP": "0", "WATERMARK_INTERVAL": "500ms"}
@@ -22,14 +21,14 @@ def produce(cluster, users, numbers, **more):
 
 
 def wait_whole(cluster, seconds=60):
-    client = cluster.redis_client()
+    client = logs.Everywhere(cluster)
     wait_until(lambda: logs.is_whole(client), seconds, "the history is whole", every=0.2)
     client.close()
 
 
 def wait_live(cluster, user, number, seconds=30):
     """Until the user's live log ends with this number."""
-    client = cluster.redis_client()
+    client = logs.Everywhere(cluster)
 
     def arrived():
         entries = logs.live(client, cluster.topic, f"u:{user}")
@@ -38,10 +37,10 @@ def wait_live(cluster, user, number, seconds=30):
     client.close()
 
 
-def assert_history(cluster, users, expected, apart=True, client=None):
+def assert_history(cluster, users, expected, apart=True):
     """Live log and second log of each user hold these numbers together, none is missing, each log is in order, and (if
     apart) none is in both."""
-    client = client or cluster.redis_client()
+    client = logs.Everywhere(cluster)
     for user in users:
         old = logs.second(client, cluster.topic, f"u:{user}")
         new = logs.live(client, cluster.topic, f"u:{user}")
@@ -54,14 +53,14 @@ def assert_history(cluster, users, expected, apart=True, client=None):
 
 
 def second_lengths(cluster, users):
-    client = cluster.redis_client()
+    client = logs.Everywhere(cluster)
     found = [len(logs.second(client, cluster.topic, f"u:{user}")) for user in users]
     client.close()
     return found
 
 
 def flushall(cluster):
-    client = cluster.redis_client()
+    client = logs.Everywhere(cluster)
     client("FLUSHALL")
     client.close()
 
@@ -75,7 +74,7 @@ def applied(cluster, users, count):
 def wait_vouched(cluster, count):
     """Until all markers vouch for so many records: what is lost of one bucket is not published again for the others'
     sake."""
-    client = cluster.redis_client()
+    client = logs.Everywhere(cluster)
 
     def vouched(fields):
         return sum(int(value) for name, value in fields.items() if name.startswith(cluster.topic)) >= count
@@ -192,7 +191,7 @@ def test_a_router_killed_in_the_middle_of_a_refill(new_cluster):
     flushall(cluster)
     wait_until(lambda: refilled(cluster) > 1000, 30, "the refill has begun", every=0.02)
     cluster.routers[0].kill()
-    client = cluster.redis_client()
+    client = logs.Everywhere(cluster)
     assert not logs.is_whole(client), "it was done before anybody could be killed"
     client.close()
     produce(cluster, users, range(1000, 1010))
@@ -225,44 +224,6 @@ def test_rebalances_in_the_middle_of_a_refill(new_cluster):
         wait_live(cluster, user, 1000)
     assert_history(cluster, users, range(1001))
     assert second_lengths(cluster, users) == [1000] * len(users)
-
-
-class Everywhere:
-    """A client of all masters of a cluster: a command goes to the one that has its key."""
-
-    def __init__(self, cluster):
-        self.clients = [cluster.redis.client(port) for port in cluster.redis.masters()]
-
-    def __call__(self, *words):
-        if words[0] == "KEYS":
-            return [key for client in self.clients for key in client(*words)]
-        for client in self.clients:
-            with contextlib.suppress(RedisError):
-                return client(*words)
-        raise AssertionError(words)
-
-    def close(self):
-        for client in self.clients:
-            client.close()
-
-
-def test_slots_that_move_in_the_middle_of_a_refill(new_cluster):
-    cluster = new_cluster(gateways=1, router=LONG, redis=RedisCluster)
-    users = [cluster.user() for _ in range(20)]
-    produce(cluster, users, range(1000), note="x" * 200)
-    applied(cluster, users, 1000)
-    first, second, _ = cluster.redis.masters()
-    everywhere = Everywhere(cluster)
-    for client in everywhere.clients:
-        client("FLUSHALL")
-    wait_until(lambda: refilled(cluster) > 1000, 30, "the refill has begun", every=0.02)
-    cluster.redis.move(first, second, 200)
-    assert not logs.is_whole(everywhere), "it was done before anything had moved"
-    wait_until(lambda: logs.is_whole(everywhere), 90, "the history is whole", every=0.2)
-    assert_history(cluster, users, range(1000), client=everywhere)
-
-
-test_slots_that_move_in_the_middle_of_a_refill.seconds = 240
 
 
 def test_flushall_in_the_middle_of_a_refill(new_cluster):
@@ -390,3 +351,67 @@ def test_a_bound_that_nobody_can_reach_is_written_off(new_cluster):
     wait_until(lambda: logs.is_whole(client), 30, "what is of another generation is written off", every=0.2)
     assert client("HGET", name, "refilling") == b"0"
     client.close()
+
+
+def test_one_of_several_nodes_wiped(new_cluster):
+    cluster = new_cluster(gateways=1, router=AT_ONCE, redis=Several)
+    users = [cluster.user() for _ in range(12)]
+    produce(cluster, users, range(100))
+    applied(cluster, users, 100)
+    wait_vouched(cluster, 100 * len(users))
+    wiped = RedisClient(cluster.redis.nodes[1].port)
+    gone = [user for user in users if wiped("EXISTS", log(f"u:{user}"))]
+    assert 0 < len(gone) < len(users)
+    wiped("FLUSHALL")
+    wiped.close()
+    produce(cluster, users, range(100, 150))
+    for user in users:
+        wait_live(cluster, user, 149)
+    wait_whole(cluster)
+    assert_history(cluster, users, range(150))
+    assert second_lengths(cluster, users) == [100 * (user in gone) for user in users], "a node that lost nothing was refilled"
+
+
+def test_slots_that_move_in_the_middle_of_a_refill(new_cluster):
+    cluster = new_cluster(gateways=1, router=LONG, redis=RedisCluster)
+    users = [cluster.user() for _ in range(20)]
+    produce(cluster, users, range(1000), note="x" * 200)
+    applied(cluster, users, 1000)
+    flushall(cluster)
+    wait_until(lambda: refilled(cluster) > 1000, 30, "the refill has begun", every=0.02)
+    first, second, _ = sorted(cluster.redis.masters())
+    cluster.redis.move(first, second, 500)
+    client = logs.Everywhere(cluster)
+    assert not logs.is_whole(client), "it was done before anything had moved"
+    client.close()
+    produce(cluster, users, range(1000, 1020))
+    for user in users:
+        wait_live(cluster, user, 1019)
+    wait_whole(cluster, 90)
+    assert_history(cluster, users, range(1020))
+
+
+test_slots_that_move_in_the_middle_of_a_refill.seconds = 240
+
+
+def test_a_client_that_was_away_when_redis_lost_all(new_cluster):
+    cluster = new_cluster(gateways=1, router=AT_ONCE)
+    user = cluster.user()
+    client = cluster.connect(user)
+    produce(cluster, [user], range(50))
+    position = client.tasks(50)[-1]["id"]
+    cluster.drop_clients()
+    produce(cluster, [user], range(50, 100))
+    applied(cluster, [user], 100)
+    flushall(cluster)
+    produce(cluster, [user], range(100, 120))
+    wait_live(cluster, user, 119)
+    client = cluster.connect(user, query=f"&last_id={position}", welcome=False)
+    hello = client.recv(60)
+    assert hello["type"] == "connected" and hello["recovered"], hello
+    seen, got = set(), []
+    for message in client.tasks(hello["replay"], 60):
+        if message["key"] not in seen:
+            got.append(message["task_id"])
+        seen.add(message["key"])
+    assert got == list(range(got[0], 120)) and got[0] <= 50, got
