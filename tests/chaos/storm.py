@@ -39,7 +39,11 @@ def stop_one(world):
 
 
 def kill_one(world):
-    world.kill(world.random.choice(world.cluster.programs))
+    """Started at once, ready when what it needs is there again."""
+    program = world.random.choice(world.cluster.programs)
+    world.count_of(program)
+    program.kill()
+    program.start(wait=False)
 
 
 def step_clock(world):
