@@ -14,6 +14,9 @@
 #define FOR_PRODUCER (1u << KAFKA_PRODUCER)
 #define FOR_ALL      (FOR_READING | FOR_PRODUCER)
 
+#define JOIN_SESSIONS 3
+#define JOIN_LEAST_MS 10000u
+
 static const struct {
     unsigned roles;
     const char *name, *value;
@@ -86,6 +89,10 @@ static int apply_settings(rd_kafka_conf_t *conf, const struct kafka_settings *s,
     if (role == KAFKA_READER)
         return 0;
     if (set_optional(conf, "group.instance.id", s->instance_id, why) != 0)
+        return -1;
+    /* A request to join waits for its answer as long as a poll may take and 3 s more, five minutes by default, even on
+     * a connection that fell silent. */
+    if (set_u64(conf, "max.poll.interval.ms", MAX(JOIN_LEAST_MS, s->session_ms * JOIN_SESSIONS), why) != 0)
         return -1;
     return set_u64(conf, "session.timeout.ms", s->session_ms, why);
 }

@@ -4,6 +4,7 @@ import json
 import pathlib
 import time
 
+from chaos.faultproxy import FaultProxy, second_listener
 from lib import kafka as kafka_servers
 from lib.cluster import task
 from lib.logs import numbers_in_log, stream
@@ -249,3 +250,34 @@ def test_json_log_lines(cluster):
         assert lines, f"{program.proc.name} logged nothing"
         for line in lines:
             json.loads(line)
+
+
+def test_a_join_that_is_never_answered(new_cluster, build, folder):
+    """A router that starts waits for its dead predecessor's session to end; meanwhile its connection to Kafka falls silent
+    without an end. Nothing but a deadline of its own ends that waiting."""
+    broker = second_listener(kafka_servers.Broker(folder / "kafka"))
+    with FaultProxy(build, folder) as proxy:
+        route = proxy.to_kafka("kafka", broker)
+        broker.start()
+        try:
+            cluster = new_cluster(kafka=broker, routers=1, gateways=1, kafka_brokers=f"127.0.0.1:{route.port}",
+                                  router={"KAFKA_CONFIG_socket.timeout.ms": "3000"})
+            router = cluster.routers[0]
+            router.kill()
+            router.start(wait=False)
+            wait_until(lambda: answers(router), 10, "the router answers")
+            time.sleep(1.5)  # it has asked to join by then, and is not answered within 6 s
+            assert not router.ready()
+            route.hole()
+            route.heal()
+            wait_until(router.ready, 120, "the router is ready", every=0.2)
+            user = cluster.user()
+            client = cluster.connect(user)
+            cluster.produce(user, task(user, 1))
+            client.tasks(1)
+            assert cluster.stop() == []
+        finally:
+            broker.stop()
+
+
+test_a_join_that_is_never_answered.seconds = 240

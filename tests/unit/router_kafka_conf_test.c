@@ -38,6 +38,7 @@ static void test_what_delivery_rests_on(void **state)
     assert_property(conf, "enable.auto.commit", "false");
     assert_property(conf, "enable.auto.offset.store", "false");
     assert_property(conf, "session.timeout.ms", "10000");
+    assert_property(conf, "max.poll.interval.ms", "30000");
     assert_property(conf, "queued.max.messages.kbytes", "65536");
     rd_kafka_conf_destroy(conf);
 
