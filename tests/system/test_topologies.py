@@ -77,7 +77,7 @@ def test_several_nodes_deliver(new_cluster):
         client.close()
 
 
-def during_stream(cluster, what, events=400, seconds=6, at=100, more=()):
+def during_stream(cluster, what, events=400, seconds=6, at=100):
     """Runs what() in the middle of a stream of all users, and checks that everything arrives."""
     _, devices = connect_all(cluster)
     for n in stream(cluster, list(devices), events, seconds):
@@ -154,7 +154,7 @@ def test_a_master_that_hangs_in_a_cluster(new_cluster):
 test_a_master_that_hangs_in_a_cluster.seconds = 200
 
 
-# ---- a cluster whose slots are stuck, and channels that are let go ----
+# ---- a cluster whose slots are stuck ----
 
 def slot_of(user):
     return fnv1a(f"u:{user}".encode()) % 1024 * 16 + 8
@@ -186,17 +186,6 @@ def test_a_slot_stuck_between_two_nodes(new_cluster):
         cluster.produce(user, task(user, 1))
     assert numbers(waiting.tasks(1, 30)) == numbers(neighbour.tasks(1, 30)) == [1]
     assert downs == [len(events_in_log(g, "redis_down")) for g in cluster.gateways], "a link was given up"
-
-
-def test_users_leave_a_cluster(new_cluster):
-    cluster = new_cluster(redis=RedisCluster, gateway={"CHANNEL_LINGER": "50ms", "WORKERS": "1"})
-    users, _ = connect_all(cluster)
-    cluster.drop_clients()
-    wait_until(lambda: all(g.metric("tidegate_gateway_targets") == 0 for g in cluster.gateways), 20, "targets let go")
-    assert not any(events_in_log(g, "redis_down") for g in cluster.gateways)
-    again = cluster.connect(users[0])
-    cluster.produce(users[0], task(users[0], 1))
-    assert numbers(again.tasks(1, 30)) == [1]
 
 
 # ---- the stamp of several nodes ----
@@ -255,6 +244,30 @@ def test_tls_with_certificates_on_both_sides(new_cluster, folder):
     cert, key = authority.sign("tidegate")
     trust = {"REDIS_TLS_CA": authority.ca, "REDIS_TLS_CERT": cert, "REDIS_TLS_KEY": key}
     deliver(new_cluster(redis=lambda where: TlsRedis(where, authority, True), gateway=trust, router=trust))
+
+
+class TlsCluster(RedisCluster):
+    """Nodes that speak TLS among each other and with clients; the fixture itself stays in the clear."""
+
+    def __init__(self, folder, authority):
+        self.tls_ports = []
+        super().__init__(folder, options=["--tls-cluster", "yes", "--tls-replication", "yes", "--tls-auth-clients", "no",
+                                          "--tls-ca-cert-file", authority.ca])
+        for node in self.nodes:
+            cert, key = authority.sign(f"redis-{node.port}", "IP:127.0.0.1")
+            self.tls_ports.append(free_port())
+            node.proc.argv += ["--tls-port", str(self.tls_ports[-1]), "--tls-cert-file", str(cert), "--tls-key-file",
+                               str(key)]
+
+    @property
+    def url(self):
+        return "rediss+cluster://" + ",".join(f"127.0.0.1:{port}" for port in self.tls_ports)
+
+
+def test_tls_of_a_whole_cluster(new_cluster, folder):
+    authority = Authority(folder)
+    trust = {"REDIS_TLS_CA": authority.ca}
+    deliver(new_cluster(redis=lambda where: TlsCluster(where, authority), gateway=trust, router=trust))
 
 
 def test_tls_of_another_authority_is_refused(new_cluster, folder):
