@@ -33,7 +33,7 @@ class Crew:
         for number in range(self.size):
             home = self.folder / f"worker-{number + 1}"
             home.mkdir()
-            argv = [sys.executable, "-m", "chaos.crew", "--seed", str(self.options.seed), "--build", self.options.build,
+            argv = [sys.executable, "-m", "chaos.crew", "--share", f"{number}/{self.size}", "--seed", str(self.options.seed), "--build", self.options.build,
                     "--folder", str(home), *(["--short"] if self.options.short else [])]
             # Like everything that the suite starts, a worker does not outlive it.
             self.workers.append(subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *argv], stdin=subprocess.PIPE,
@@ -77,11 +77,14 @@ def ask(worker, name):
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--share", help="n/m: of the ports, so that no two workers choose the same")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--build")
     parser.add_argument("--folder", type=pathlib.Path)
     options = parser.parse_args()
+    number, size = map(int, options.share.split("/"))
+    proc.PORTS = proc.PORTS[len(proc.PORTS) * number // size:len(proc.PORTS) * (number + 1) // size]
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     proc.exit_on_sigterm()
