@@ -25,18 +25,23 @@ void replay_account(struct replay *r)
     r->held = held;
 }
 
-static bool has_room(const struct replays *rs)
+static bool has_memory(const struct replays *rs)
 {
     size_t coming = (rs->reading + TARGETS_LEAST) * rs->piece;
-    return rs->reading < READS_MAX && (rs->used + coming <= rs->share || rs->used + rs->reading == 0);
+    return rs->used + coming <= rs->share || rs->used + rs->reading == 0;
+}
+
+static bool has_room(const struct replays *rs)
+{
+    return rs->reading < READS_MAX && has_memory(rs);
 }
 
 /* ---- lists ---- */
 
-/* While there is none, nobody waits for it with a piece in his hand: those who do would wait for each other. */
+/* While memory is short, nobody waits for it with a piece in his hand: those who do would wait for each other. */
 void replay_wait_for_room(struct replay *r)
 {
-    if (!has_room(r->all)) {
+    if (!has_memory(r->all)) {
         for (size_t i = 0; i < r->count; i++)
             replay_target_give_up(&r->targets[i]);
         replay_account(r);

@@ -8,8 +8,11 @@ from websockets.exceptions import ConnectionClosed
 
 from lib.alone import Alone, History, event
 from lib.cluster import task
-from lib.functions import log, marker, text_of
+from lib.functions import Sender, log, marker, text_of
+from lib.logs import stream
 from lib.proc import wait_until
+from lib.redis import RedisClient
+from lib.topologies import RedisCluster, Several
 from lib.wire import TEXT, RawSocket, Response, exchange, frame, upgrade_head
 
 HELLO = '{"type":"connected","user_id":"u","message":"WebSocket connection established"}'
@@ -543,3 +546,62 @@ def test_wiped_in_the_midst_of_a_replay(new_cluster):
             seen.add(message["key"])
             got.append(message["task_id"])
     assert got == list(range(total + 1)), got
+
+
+class ToEverybody:
+    """Events to everybody on the node that has their log, beside those of routers."""
+
+    def __init__(self, cluster):
+        self.sender, self.sent = Sender(epoch=0), 0
+        for node in cluster.redis.nodes:
+            self.client = RedisClient(node.port)
+            if self.client.ask("EXISTS", marker("g")) == 1:
+                return
+        raise AssertionError("no node has the log of everybody")
+
+    def send(self):
+        body = event(self.sent, 30, "g", key=f"everybody-{self.sent}")[4:]
+        assert isinstance(self.client(*self.sender.append("g", body=body)), int)
+        self.sent += 1
+
+
+def over_several_nodes(cluster):
+    """Users on all nodes, everybody on one: a killed gateway's clients go on at the other one, behind one position."""
+    users = [cluster.user() for _ in range(8)]
+    names = {user: "&device_id=tv" if i % 2 else "&last_id=0" for i, user in enumerate(users)}
+    devices = {user: cluster.connect(user, 0, welcome=False, query=names[user]) for user in users}
+    for device in devices.values():
+        assert device.recv()["type"] == "connected"
+    everybody, got = ToEverybody(cluster), {user: [] for user in users}
+    for n in stream(cluster, users, 300, 6):
+        everybody.send()
+        if n == 150:
+            time.sleep(0.5)
+            cluster.gateways[0].kill()
+            for user, device in devices.items():
+                got[user] = rest(device)
+                query = names[user] if "device" in names[user] else f"&last_id={got[user][-1]['id']}"
+                devices[user] = cluster.connect(user, 1, welcome=False, query=query)
+                assert devices[user].welcome()["recovered"]
+    for user, device in devices.items():
+        while not {("task", 299), ("all", 299)} <= {which(m) for m in got[user]}:
+            got[user] += device.tasks(1, 60)
+        seen = set()
+        once = [which(m) for m in got[user] if m["key"] not in seen and not seen.add(m["key"])]
+        for kind in ("task", "all"):
+            assert [n for k, n in once if k == kind] == list(range(300)), (user, kind, once)
+
+
+def which(message):
+    return ("task", message["task_id"]) if "task_id" in message else ("all", message["n"])
+
+
+def test_over_several_nodes(new_cluster):
+    over_several_nodes(new_cluster(redis=Several))
+
+
+def test_over_a_redis_cluster(new_cluster):
+    over_several_nodes(new_cluster(redis=RedisCluster))
+
+
+test_over_several_nodes.seconds = test_over_a_redis_cluster.seconds = 240
