@@ -15,7 +15,8 @@ def load():
     library = ctypes.CDLL("librdkafka.so.1")
     for name in ("conf_new", "new", "queue_new", "queue_poll", "NewTopic_new", "DeleteTopic_new", "NewPartitions_new",
                  "event_CreateTopics_result", "CreateTopics_result_topics", "event_DeleteTopics_result",
-                 "DeleteTopics_result_topics", "event_CreatePartitions_result", "CreatePartitions_result_topics"):
+                 "DeleteTopics_result_topics", "event_CreatePartitions_result", "CreatePartitions_result_topics",
+                 "DeleteRecords_new", "topic_partition_list_new", "topic_partition_list_add"):
         getattr(library, f"rd_kafka_{name}").restype = pointer
     for name in ("err2str", "event_error_string", "topic_result_error_string"):
         getattr(library, f"rd_kafka_{name}").restype = ctypes.c_char_p
@@ -68,7 +69,17 @@ class Admin:
         between()
         wait_until(made, SECONDS, f"topic {topic} made anew", every=0.01)
 
-    def call(self, what, kind, wish):
+    def delete_records(self, topic, below):
+        """Partition → offset: what lies below is gone, as if it had become too old."""
+        rows = pointer(self.rd.rd_kafka_topic_partition_list_new(len(below)))
+        for partition, offset in below.items():
+            self.rd.rd_kafka_topic_partition_list_add(rows, topic.encode(), partition)
+            self.rd.rd_kafka_topic_partition_list_set_offset(rows, topic.encode(), partition, ctypes.c_int64(offset))
+        wish = self.rd.rd_kafka_DeleteRecords_new(rows)
+        self.rd.rd_kafka_topic_partition_list_destroy(rows)
+        self.call("DeleteRecords", "DeleteRecords", wish, judge=False)
+
+    def call(self, what, kind, wish, judge=True):
         """Makes one request with one wish, and judges the answer."""
         wishes = (pointer * 1)(wish)
         getattr(self.rd, f"rd_kafka_{what}")(self.rk, wishes, ctypes.c_size_t(1), None, self.queue)
@@ -79,7 +90,8 @@ class Admin:
         try:
             if self.rd.rd_kafka_event_error(event):
                 raise RuntimeError(f"{what}: {self.rd.rd_kafka_event_error_string(event).decode()}")
-            self.judge(what, event)
+            if judge:
+                self.judge(what, event)
         finally:
             self.rd.rd_kafka_event_destroy(event)
 

@@ -7,8 +7,11 @@ import time
 from lib import logs
 from lib.cluster import task
 from lib.functions import log, marker
+from lib.kafka import Broker
+from lib.kafka_admin import Admin
 from lib.proc import wait_until
 from lib.redis import Redis, RedisClient
+from lib.tools import Unavailable
 from lib.topologies import RedisCluster, Several
 
 # So that the loss itself is all that is published again, and where live events go on does not depend on the clock.
@@ -337,6 +340,29 @@ def test_what_is_older_than_the_retention_and_what_is_no_event(new_cluster):
     client = cluster.redis_client()
     assert [entry.number for entry in logs.second(client, cluster.topic, f"u:{user}")] == list(range(10, 20))
     assert len(cluster.kafka.consume(cluster.topic + ".dlq")) == 1, "a dead letter was written once more"
+    client.close()
+
+
+def test_what_kafka_has_deleted_is_said(new_cluster):
+    cluster = new_cluster(gateways=1, router=AT_ONCE)
+    if not isinstance(cluster.kafka, Broker):
+        raise Unavailable("embedded Kafka deletes no records")
+    user = cluster.user()
+    produce(cluster, [user], range(50))
+    applied(cluster, [user], 50)
+    time.sleep(0.01)  # another millisecond
+    produce(cluster, [user], range(50, 100))
+    applied(cluster, [user], 100)
+    records = cluster.kafka.consume(cluster.topic)
+    first = min((record for record in records if record["offset"] == 50), key=lambda record: record["ts"])
+    admin = Admin(cluster.kafka.brokers)
+    admin.delete_records(cluster.topic, {first["partition"]: 50})
+    admin.close()
+    flushall(cluster)
+    wait_whole(cluster)
+    client = cluster.redis_client()
+    assert [entry.number for entry in logs.second(client, cluster.topic, f"u:{user}")] == list(range(50, 100))
+    assert {fields.get("from") for fields in logs.markers(client).values()} == {str(first["ts"])}
     client.close()
 
 
