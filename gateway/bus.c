@@ -329,6 +329,7 @@ static void move_targets(struct bus *b)
     }
     for (size_t i = 0; i < b->node_count; i++)
         if (lost[i]) {
+            counter_add(&b->ctx->metrics->redis_moves, b->nodes[i]->version > 0);
             channels_reset(&b->nodes[i]->channels);
             each_target(b->nodes[i], ask_again);
         }
@@ -357,6 +358,7 @@ static void redirect(struct bus *b, size_t place)
     const struct endpoint *endpoint = redis_topology_endpoint(&b->topology, place);
     if (n->version == b->topology.places[place].version)
         return;
+    counter_add(&b->ctx->metrics->redis_moves, n->version > 0); /* somebody was there before */
     n->version = b->topology.places[place].version;
     redis_link_redirect(&n->events.link, endpoint);
     redis_link_redirect(&n->commands.link, endpoint);

@@ -4,9 +4,8 @@
 #include "common/clock.h"
 #include "common/coordinate.h"
 #include "common/log.h"
+#include "router/publisher_homes.h"
 #include "router/route.h"
-
-#include <stdlib.h>
 
 /* Refills under way at a node: so many that Redis is not idle in between, so few that a live event that comes behind
  * them does not notice. While more live events than LIVE_BUSY wait, refills get what is left. */
@@ -296,74 +295,7 @@ void publisher_second(struct publisher *pub)
             node_second(pub->nodes[i]);
 }
 
-/* ---- nodes and buckets ---- */
-
-static void count_buckets(struct publisher *pub)
-{
-    unsigned buckets[REDIS_NODES_MAX] = {0};
-    for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++)
-        buckets[pub->home[bucket]]++;
-    for (size_t i = 0; i < pub->node_count; i++)
-        pub->nodes[i]->buckets = buckets[i];
-    for (unsigned bucket = TARGET_BUCKETS; bucket-- > 0;)
-        publisher_node(pub, bucket)->pipe.beat_bucket = bucket;
-}
-
-static bool loses_some(const struct publisher *pub, size_t place)
-{
-    for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++)
-        if (pub->home[bucket] == place && pub->topology.home[bucket] != place)
-            return true;
-    return false;
-}
-
-static void take_over(void *arg, const struct pipe_call *call)
-{
-    struct publisher *pub = arg;
-    pipe_push(&publisher_node(pub, call->bucket)->pipe, call);
-}
-
-/* The node's pipe is still. What is known of markers goes with the buckets, as they do in Redis. */
-static void hand_over(struct publisher *pub, size_t place)
-{
-    struct node *from = pub->nodes[place];
-    for (unsigned bucket = 0; bucket < TARGET_BUCKETS; bucket++) {
-        if (pub->home[bucket] != place)
-            continue;
-        pub->home[bucket] = pub->topology.home[bucket];
-        struct markers *to = &publisher_node(pub, bucket)->markers;
-        to->epochs[bucket] = from->markers.epochs[bucket];
-        to->incomplete[bucket] = from->markers.incomplete[bucket];
-    }
-    pipe_give_away(&from->pipe, pub->home, (uint16_t)place, take_over, pub);
-}
-
-/* Moves what can be moved now; the rest when its pipe is still (on_still), or when the markers were read: a reading
- * goes by the homes that it found. */
-static void rehome(struct publisher *pub)
-{
-    bool was_ready = publisher_is_ready(pub), moved = false;
-    if (pub->asked > 0)
-        return;
-    for (size_t i = 0; i < pub->node_count; i++) {
-        bool leaves = loses_some(pub, i);
-        if (leaves && pipe_is_still(&pub->nodes[i]->pipe)) {
-            hand_over(pub, i);
-            moved = true;
-            leaves = false;
-        }
-        pipe_calm(&pub->nodes[i]->pipe, leaves);
-    }
-    if (!moved)
-        return;
-    /* What was refilled may have been sent to the wrong node: the markers know how far it got. */
-    for (size_t i = 0; i < pub->node_count; i++)
-        pipe_abandon(&pub->nodes[i]->refill);
-    count_buckets(pub);
-    pub->ops->on_moved(pub);
-    if (!was_ready && publisher_is_ready(pub))
-        pub->ops->on_ready(pub);
-}
+/* ---- what nodes say ---- */
 
 static void on_ready(struct node *n)
 {
@@ -395,7 +327,7 @@ static void on_markers_read(struct node *n, bool ok)
     if (!is_last_answer(pub, &ok))
         return;
     pub->ops->on_markers_read(pub, ok);
-    rehome(pub);
+    publisher_homes_move(pub);
 }
 
 static void on_markers_created(struct node *n, bool ok)
@@ -404,7 +336,7 @@ static void on_markers_created(struct node *n, bool ok)
     if (!is_last_answer(pub, &ok))
         return;
     pub->ops->on_markers_created(pub, ok);
-    rehome(pub);
+    publisher_homes_move(pub);
 }
 
 static void on_data_lost(struct node *n)
@@ -454,7 +386,7 @@ static void on_refused(struct node *n, const struct pipe *p, enum redis_fn_resul
 
 static void on_still(struct node *n)
 {
-    rehome(n->owner);
+    publisher_homes_move(n->owner);
 }
 
 static const struct node_ops node_ops = {.on_ready = on_ready,
@@ -469,45 +401,16 @@ static const struct node_ops node_ops = {.on_ready = on_ready,
                                          .on_refused = on_refused,
                                          .on_still = on_still};
 
-static struct node *node_new(struct publisher *pub)
-{
-    struct node *n = xcalloc(1, sizeof(*n));
-    node_init(n, pub->loop, pub->home, (uint16_t)pub->node_count, &node_ops, pub);
-    return n;
-}
-
-static void on_topology(struct redis_topology *t)
-{
-    struct publisher *pub = t->owner;
-    while (pub->node_count < t->count) {
-        pub->nodes[pub->node_count] = node_new(pub);
-        pub->node_count++;
-    }
-    rehome(pub);
-    for (size_t i = 0; i < pub->node_count; i++) {
-        if (pub->versions[i] == t->places[i].version)
-            continue;
-        pub->versions[i] = t->places[i].version;
-        node_redirect(pub->nodes[i], redis_topology_endpoint(t, i));
-    }
-}
-
 void publisher_init(struct publisher *pub, struct loop *l, const struct redis_site *redis,
                     const struct router_config *conf, struct router_metrics *metrics, const struct publisher_ops *ops,
                     void *owner)
 {
     *pub = (struct publisher){.ops = ops, .owner = owner, .conf = conf, .metrics = metrics, .loop = l};
-    redis_topology_init(&pub->topology, l, redis, pub, on_topology);
-    on_topology(&pub->topology);
-    count_buckets(pub);
+    publisher_homes_init(pub, redis, &node_ops);
 }
 
 void publisher_release(struct publisher *pub)
 {
-    redis_topology_release(&pub->topology);
-    for (size_t i = 0; i < pub->node_count; i++) {
-        node_release(pub->nodes[i]);
-        free(pub->nodes[i]);
-    }
+    publisher_homes_release(pub);
     buf_release(&pub->scratch);
 }

@@ -34,6 +34,7 @@ struct publisher {
     const struct router_config *conf;
     struct router_metrics *metrics;
     struct loop *loop;
+    const struct node_ops *node_ops;
     struct redis_topology topology;
     struct node *nodes[REDIS_NODES_MAX]; /* by place */
     uint64_t versions[REDIS_NODES_MAX];  /* of the places' servers that the nodes are at */

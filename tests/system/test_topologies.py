@@ -91,6 +91,8 @@ def during_stream(cluster, what, events=400, seconds=6, at=100):
 def test_sentinel_failover(new_cluster):
     cluster = new_cluster(redis=Sentinels)
     during_stream(cluster, cluster.redis.kill_master)
+    assert all(router.metric("tidegate_router_redis_moves_total") == 1 for router in cluster.routers)
+    assert all(gateway.metric("tidegate_gateway_redis_moves_total") > 0 for gateway in cluster.gateways)
 
 
 test_sentinel_failover.seconds = 200
