@@ -47,9 +47,9 @@ class Events:
     def stop(self, seconds=120):
         """Ends every sequence with its last event and waits for the broker's word."""
         self.over.set()
-        self.thread.join(30)
-        if self.failed:
-            raise self.failed
+        self.thread.join(seconds)
+        if self.failed or self.thread.is_alive():
+            raise self.failed or TimeoutError(f"the producer still waits for Kafka after {seconds} s")
         self._write([self._line(sequence, last=True) for sequence in self.counts])
         self.kcat.close(seconds)
 

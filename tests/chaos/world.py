@@ -19,6 +19,7 @@ KEPT = 5000  # events of a log: more than a short scenario gives to one user
 ROUTER = {"LOG_LEVEL": "info", "USER_HISTORY_LENGTH": str(KEPT), "GLOBAL_HISTORY_LENGTH": str(KEPT)}
 LOAD = {"users": 100, "devices": 300, "rate": 1200, "resume": "lap", "churn": 1}
 SAY_EVERY = 5
+PATIENCE = 120  # with a producer that a broker keeps waiting
 
 # What gateways count and the table wants: column, metric.
 COUNTED = {"gaps": "tidegate_gateway_gaps_total", "repaired": "tidegate_gateway_repaired_total"}
@@ -69,10 +70,7 @@ class World:
 
     def finish(self):
         """Waits for the rest, and returns the verdict."""
-        least = self.row.records * self.count // self.row.count
-        while self.events.total < least:
-            self.pause(0.2)
-            self.progress("more records")
+        self.produce_at_least(self.row.records * self.count // self.row.count)
         self.events.stop()
         self.devices.finish(self.settings.patience)
         for program in self.cluster.programs:
@@ -82,6 +80,15 @@ class World:
         verdict = ledger.check(ledger.read(self.devices.path), self.load["users"], self.load["devices"], self.events.counts)
         logs.check(self.cluster.redis, self.events.counts, verdict, KEPT)
         return verdict
+
+    def produce_at_least(self, count):
+        """Waits until there were so many events."""
+        deadline = time.monotonic() + count / self.load["rate"] + PATIENCE
+        while self.events.total < count:
+            if self.events.failed or time.monotonic() > deadline:
+                raise TimeoutError(f"{self.events.total} of {count} events produced: {self.events.failed}")
+            self.pause(0.2)
+            self.progress("more events")
 
     def close(self):
         """Ends all; returns what was wrong with the processes, as sentences."""
