@@ -1,10 +1,12 @@
 /* Replies are matched to commands by order: a ring of callbacks beside hiredis' reader. The
  * watchdog's PING takes a place in it like any command. */
 #include "common/redis_commands.h"
+#include "common/ring.h"
 
 #include <stdlib.h>
 
-#define QUEUE_KEPT 1024
+#define QUEUE_FIRST 64
+#define QUEUE_KEPT  1024
 
 struct redis_pending {
     redis_reply_cb cb;
@@ -18,16 +20,8 @@ static struct redis_commands *of_link(struct redis_link *link)
 
 static void push(struct redis_commands *rc, redis_reply_cb cb, void *arg)
 {
-    if (rc->count == rc->cap) {
-        size_t cap = rc->cap ? rc->cap * 2 : 64;
-        struct redis_pending *queue = xmalloc(cap * sizeof(*queue));
-        for (size_t i = 0; i < rc->count; i++)
-            queue[i] = rc->queue[(rc->head + i) & (rc->cap - 1)];
-        free(rc->queue);
-        rc->queue = queue;
-        rc->cap = cap;
-        rc->head = 0;
-    }
+    if (rc->count == rc->cap)
+        rc->queue = ring_grow(rc->queue, sizeof(*rc->queue), &rc->head, &rc->cap, QUEUE_FIRST);
     rc->queue[(rc->head + rc->count++) & (rc->cap - 1)] = (struct redis_pending){cb, arg};
 }
 

@@ -86,12 +86,9 @@ static void start_header(struct redis_fn_call *call, struct redis_fn_pipe pipe)
 static void write_decimal(struct buf *b, uint64_t value)
 {
     char digits[20];
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    mp_write_str(b, slice_make(digits + at, sizeof(digits) - at));
+    struct buf text = {.p = digits, .cap = sizeof(digits)}; /* as many as the largest has */
+    buf_u64(&text, value);
+    mp_write_str(b, buf_slice(&text));
 }
 
 static void write_name(struct buf *b, struct slice prefix, struct slice part)

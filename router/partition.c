@@ -5,9 +5,12 @@
 #include "common/coordinate.h"
 #include "common/fault.h"
 #include "common/hash.h"
+#include "common/ring.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
+
+#define RING_FIRST 64
 
 #define FAULT_AHEAD 400 /* records */
 
@@ -104,23 +107,11 @@ void partition_rewind(struct partition *p)
     forget_unfinished(p);
 }
 
-static void grow(struct partition *p)
-{
-    size_t cap = p->cap > 0 ? p->cap * 2 : 64;
-    struct unfinished *ring = xmalloc(cap * sizeof(*ring));
-    for (size_t i = 0; i < p->count; i++)
-        ring[i] = *at(p, i);
-    free(p->ring);
-    p->ring = ring;
-    p->cap = cap;
-    p->head = 0;
-}
-
 struct step partition_open(struct partition *p, int64_t offset, rd_kafka_message_t *message)
 {
     assert(p->placed && offset >= p->next);
     if (p->count == p->cap)
-        grow(p);
+        p->ring = ring_grow(p->ring, sizeof(*p->ring), &p->head, &p->cap, RING_FIRST);
     *at(p, p->count) = (struct unfinished){.message = message, .offset = offset, .steps = 1};
     p->next = offset + 1;
     partition_ref(p);

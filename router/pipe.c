@@ -4,10 +4,12 @@
 #include "router/pipe.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/ring.h"
 #include "common/redis_reply.h"
 
 #include <openssl/rand.h>
 
+#define RING_FIRST   256
 #define RETRY_MIN_MS 50
 #define RETRY_MAX_MS 1000
 
@@ -21,22 +23,10 @@ static bool counts(const struct pipe_call *call)
     return call->kind != PIPE_MARK && call->kind != PIPE_BEAT;
 }
 
-static void grow(struct pipe *p)
-{
-    size_t cap = p->cap > 0 ? p->cap * 2 : 256;
-    struct pipe_call *ring = xmalloc(cap * sizeof(*ring));
-    for (size_t i = 0; i < p->count; i++)
-        ring[i] = *at(p, i);
-    free(p->ring);
-    p->ring = ring;
-    p->cap = cap;
-    p->head = 0;
-}
-
 static void push(struct pipe *p, const struct pipe_call *call)
 {
     if (p->count == p->cap)
-        grow(p);
+        p->ring = ring_grow(p->ring, sizeof(*p->ring), &p->head, &p->cap, RING_FIRST);
     *at(p, p->count++) = *call;
     if (counts(call)) {
         p->appends++;

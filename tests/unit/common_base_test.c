@@ -4,6 +4,7 @@
 #include "common/hash.h"
 #include "common/list.h"
 #include "common/map.h"
+#include "common/ring.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -120,6 +121,24 @@ static void iso8601_is_utc_with_milliseconds(void **state)
     assert_string_equal(text, "9999-12-31T23:59:59.999Z");
 }
 
+/* From every place of the head. */
+static void rings_keep_their_order_when_they_grow(void **state)
+{
+    for (size_t start = 0; start < 4; start++) {
+        size_t head = 0, cap = 0;
+        int *ring = ring_grow(NULL, sizeof(*ring), &head, &cap, 4);
+        assert_true(head == 0 && cap == 4);
+        head = start;
+        for (size_t i = 0; i < cap; i++)
+            ring[(head + i) & (cap - 1)] = (int)i;
+        ring = ring_grow(ring, sizeof(*ring), &head, &cap, 4);
+        assert_true(head == 0 && cap == 8);
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(ring[i], i);
+        free(ring);
+    }
+}
+
 /* Every day until 2401, then some of each year. */
 static void iso8601_agrees_with_the_c_library(void **state)
 {
@@ -143,6 +162,7 @@ int main(void)
         cmocka_unit_test(hashes_match_their_published_values),
         cmocka_unit_test(map_finds_what_it_holds_through_growth_and_shrinking),
         cmocka_unit_test(list_removal_inside_a_walk),
+        cmocka_unit_test(rings_keep_their_order_when_they_grow),
         cmocka_unit_test(iso8601_is_utc_with_milliseconds),
         cmocka_unit_test(iso8601_agrees_with_the_c_library),
     };
