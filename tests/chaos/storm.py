@@ -46,6 +46,11 @@ def kill_one(world):
     program.start(wait=False)
 
 
+def flush(world):
+    with redisfaults.control(world.cluster.redis) as command:
+        command.ask("FLUSHALL")
+
+
 def step_clock(world):
     world.cluster.redis.clock.step(world.random.uniform(-20, 20))
 
@@ -66,13 +71,24 @@ def break_route(world):
 FAULTS = [restart_redis, refuse_writes, stop_one, kill_one, step_clock, hang_up, break_route, break_route, break_route]
 
 
-# A cursor may be five seconds old and more: its gateway is killed while Redis cannot be reached or refuses it.
-@scenario(300, 30, redis=storm_redis, prepare=everything_by_route, cluster=UNSEEN, allowed=("rewound",))
-def storm(world):
-    """faults of all kinds, drawn at random, some of which last until others are drawn"""
+def blow(world, faults):
     for number in world.rounds(0):
-        world.random.choice(FAULTS)(world)
+        world.random.choice(faults)(world)
         world.moment(1)
         if number % 10 == 9:
             world.proxy.heal()
-            world.calm()
+            world.calm(120)
+
+
+# A cursor may be five seconds old and more: its gateway is killed while Redis cannot be reached or refuses it.
+@scenario(300, 20, redis=storm_redis, prepare=everything_by_route, cluster=UNSEEN, allowed=("rewound",))
+def storm(world):
+    """faults of all kinds, drawn at random, some of which last until others are drawn"""
+    blow(world, FAULTS)
+
+
+# Who connects between the refill and a router that is late is sent the same from both, by the same keys.
+@scenario(100, 10, redis=storm_redis, prepare=everything_by_route, cluster=UNSEEN, allowed=("rewound", "repeated"))
+def storm_and_losses(world):
+    """the same with FLUSHALL among them"""
+    blow(world, [*FAULTS, flush])
