@@ -2,6 +2,7 @@
 
 import contextlib
 import selectors
+import signal
 import socket
 import time
 
@@ -161,3 +162,19 @@ def test_what_is_held_of_other_logs(build, folder):
 
 
 test_what_is_held_of_other_logs.seconds = 200
+
+
+def test_a_gateway_that_ends_in_the_midst(build, folder):
+    """Clients that do not read, others that wait for room, and a Redis that answers nothing any more."""
+    for stopped in (False, True):
+        with resuming(build, folder / str(stopped), 60, 300, REPLAY_MEMORY="1MiB") as (alone, readers, _):
+            for i, reader in enumerate(readers):
+                if i % 2:
+                    reader.sock.shutdown(socket.SHUT_WR)
+            if stopped:
+                alone.redis.proc.signal(signal.SIGSTOP)
+                more = [Reader(alone, alone.path() + f"&device_id=d{i}") for i in range(20)]
+                time.sleep(0.3)
+            assert alone.gateway.stop(40) == 0
+            for reader in more if stopped else []:
+                reader.sock.close()
