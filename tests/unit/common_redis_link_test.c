@@ -365,6 +365,77 @@ static void a_link_may_end_at_any_moment(void **state)
     redis_commands_release(&rc); /* looking up, which goes on without us */
 }
 
+/* ---- other servers ---- */
+
+static void a_link_goes_where_it_is_told(void **state)
+{
+    open_commands();
+    redis_link_redirect(&rc.link, &endpoint);
+    greet();
+    assert_int_equal(get("a", on_reply), 0);
+    redis_link_redirect(&rc.link, NULL);
+    assert_int_equal(downs, 1);
+    assert_string_equal(said, "a=-;");
+    assert_string_equal(rc.link.label, "nowhere");
+    pass(&rc.link, 60000);
+    assert_int_equal(rc.link.state, REDIS_LINK_DOWN);
+    assert_null(rc.link.sock);
+    redis_link_redirect(&rc.link, &endpoint);
+    greet();
+    assert_int_equal(ups, 2);
+    redis_commands_release(&rc);
+    assert_int_equal(downs, 1);
+}
+
+static void a_link_may_begin_nowhere(void **state)
+{
+    ups = downs = 0;
+    redis_commands_init(&rc, &l, NULL, NULL, on_up, on_down);
+    pass(&rc.link, 60000);
+    assert_null(rc.link.sock);
+    redis_link_redirect(&rc.link, &endpoint);
+    greet();
+    assert_int_equal(ups, 1);
+    redis_commands_release(&rc);
+}
+
+static void redirect_it(void *arg, const redisReply *reply)
+{
+    on_reply(arg, reply);
+    if (reply != NULL)
+        redis_link_redirect(&rc.link, NULL);
+}
+
+static void a_callback_may_redirect_the_link(void **state)
+{
+    open_commands();
+    greet();
+    assert_int_equal(get("a", redirect_it), 0);
+    assert_int_equal(get("b", on_reply), 0);
+    hear(GET("a") GET("b"));
+    say("+1\r\n+2\r\n");
+    assert_string_equal(said, "a=1;b=-;");
+    assert_int_equal(downs, 1);
+    redis_commands_release(&rc);
+}
+
+static void a_server_without_tls_is_not_believed(void **state)
+{
+    char *why = NULL;
+    struct tls_client *tls = tls_client_new(&(struct tls_files){.ca = NULL}, &why);
+    assert_non_null(tls);
+    endpoint.tls = tls;
+    open_commands();
+    accept_link();
+    hear("\x16\x03\x01"); /* a handshake (RFC 8446, section 5.1) */
+    say("-ERR Protocol error: unbalanced quotes in request\r\n");
+    assert_int_equal(rc.link.attempt, 1);
+    assert_null(rc.link.tls);
+    assert_int_equal(ups + downs, 0);
+    redis_commands_release(&rc);
+    tls_client_free(tls);
+}
+
 /* ---- subscriptions ---- */
 
 static struct redis_subscriber rs;
@@ -414,6 +485,31 @@ static void pushes_are_passed_on_and_errors_end_the_link(void **state)
     redis_subscriber_release(&rs);
 }
 
+static bool on_refused(struct redis_subscriber *s, struct slice error)
+{
+    snprintf(pushed, sizeof(pushed), "%.*s", SLICE_ARG(error));
+    return slice_starts(error, SLICE("MOVED "));
+}
+
+static void a_refusal_may_be_dealt_with(void **state)
+{
+    ups = downs = 0;
+    rs = (struct redis_subscriber){
+        .on_up = on_events_up, .on_down = on_events_down, .on_push = on_push, .on_refused = on_refused};
+    redis_subscriber_init(&rs, &l, &endpoint);
+    greet();
+    hear("*3\r\n$10\r\nSSUBSCRIBE\r\n$1\r\nx\r\n$2\r\nyy\r\n");
+    say("-MOVED 1 127.0.0.1:1\r\n");
+    assert_int_equal(downs, 0);
+    assert_string_equal(pushed, "MOVED 1 127.0.0.1:1");
+    say("-ERR something else\r\n");
+    for (int i = 0; i < TURNS_MAX && downs == 0; i++)
+        turn(); /* small segments wait for each other's acknowledgement (RFC 896) */
+    assert_string_equal(pushed, "ERR something else");
+    assert_int_equal(downs, 1);
+    redis_subscriber_release(&rs);
+}
+
 #define LINK_TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -431,7 +527,12 @@ int main(void)
         LINK_TEST(a_greeting_that_is_not_answered_ends),
         LINK_TEST(names_are_looked_up),
         LINK_TEST(a_link_may_end_at_any_moment),
+        LINK_TEST(a_link_goes_where_it_is_told),
+        LINK_TEST(a_link_may_begin_nowhere),
+        LINK_TEST(a_callback_may_redirect_the_link),
+        LINK_TEST(a_server_without_tls_is_not_believed),
         LINK_TEST(pushes_are_passed_on_and_errors_end_the_link),
+        LINK_TEST(a_refusal_may_be_dealt_with),
     };
     return cmocka_run_group_tests_name("redis_link", tests, NULL, NULL);
 }
