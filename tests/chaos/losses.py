@@ -18,7 +18,8 @@ def restart_redis(world):
         world.calm()
 
 
-@scenario(20, 2)
+# What Redis loses holds cursors too.
+@scenario(20, 2, allowed=("rewound",))
 def kill_redis(world):
     """SIGKILL of Redis: the last second of its append-only file may be gone"""
     for _ in world.rounds(2):
@@ -28,7 +29,6 @@ def kill_redis(world):
         world.calm()
 
 
-# Cursors are lost with everything else: a device then begins where the log does.
 @scenario(10, 2, allowed=("rewound",))
 def flush_redis(world):
     """FLUSHALL in mid-stream"""
@@ -52,7 +52,7 @@ def restart_kafka(world):
         broker.wait_ready()
 
 
-@scenario(10, 1, cluster={"redis": topologies.Sentinels})
+@scenario(10, 1, cluster={"redis": topologies.Sentinels}, allowed=("rewound",))
 def fail_over_sentinel(world):
     """SIGKILL of the master behind Sentinel"""
     redis = world.cluster.redis
@@ -64,7 +64,7 @@ def fail_over_sentinel(world):
         redis.wait_replicas(2)
 
 
-@scenario(10, 1, cluster={"redis": functools.partial(topologies.RedisCluster, replicas=1)})
+@scenario(10, 1, cluster={"redis": functools.partial(topologies.RedisCluster, replicas=1)}, allowed=("rewound",))
 def fail_over_cluster(world):
     """SIGKILL of a master of Redis Cluster"""
     redis = world.cluster.redis
