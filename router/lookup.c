@@ -2,6 +2,7 @@
  * the record before it must be the one that its metadata remembers. Where that record is gone (retention, compaction)
  * nothing is concluded, unless the log ends below the commit. */
 #include "router/lookup.h"
+#include "common/log.h"
 #include "router/consumer.h"
 #include "router/peek.h"
 
@@ -157,10 +158,8 @@ static bool is_same(struct fingerprint a, struct fingerprint b)
 /* Whether the commit can be judged by what stood before it; -1: Kafka did not say. */
 static int judge_record(struct lookup *l, struct lookup_row *row, const struct peek *peek)
 {
-    if (!peek->answered && failed(l, row->topic, RD_KAFKA_RESP_ERR__TIMED_OUT))
-        return -1;
     if (!peek->record.known)
-        return 0;
+        return 0; /* it is gone, or was not read in time */
     if (row->before.known && !is_same(peek->record, row->before)) {
         if (fill_ends(l, row) != 0)
             return -1;
@@ -209,8 +208,11 @@ static void judge_commits(struct lookup *l)
     bool *judged = xcalloc((size_t)l->partitions->cnt + 1, sizeof(*judged));
     for (int i = 0; i < l->partitions->cnt; i++)
         judged[i] = l->rows[i].committed <= 0;
-    if (judge_rows(l, judged, judge_end) == 0)
-        (void)judge_rows(l, judged, NULL);
+    if (judge_rows(l, judged, judge_end) == 0 && judge_rows(l, judged, NULL) == 0)
+        for (int i = 0; i < l->partitions->cnt; i++)
+            if (!judged[i])
+                log_info("commit_not_compared", LOG_S("topic", l->rows[i].topic), LOG_I("partition", l->rows[i].id),
+                         LOG_I("offset", l->rows[i].committed));
     free(judged);
 }
 

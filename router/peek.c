@@ -20,9 +20,11 @@ static rd_kafka_t *new_reader(rd_kafka_t *rk)
     rd_kafka_conf_set_error_cb(conf, NULL);
     set(conf, "auto.offset.reset", "error"); /* the log ends before the offset, or begins behind it */
     set(conf, "enable.partition.eof", "true");
-    set(conf, "fetch.message.max.bytes", "1"); /* a batch always comes whole */
+    /* Of one partition a batch always comes whole; those of all come in one answer if they are no larger than this. A
+     * smaller queue would be no help: one record of any partition in it makes the library wait before it fetches more.
+     */
+    set(conf, "fetch.message.max.bytes", "65536");
     set(conf, "fetch.wait.max.ms", "10");
-    set(conf, "queued.min.messages", "1"); /* nothing beyond it */
     char why[256];
     rd_kafka_t *reader = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
     if (reader == NULL) {
