@@ -11,6 +11,8 @@ from lib.proc import Proc, free_port, wait_until
 from lib.redis import Redis, RedisClient, RedisError
 
 MASTER_NAME = "tidegate"
+# A replica is in step once it was sent anything at all: by default that takes ten seconds.
+PROMPT = ("--repl-ping-replica-period", "1", "--repl-diskless-sync-delay", "0")
 
 
 def ask(port, *words):
@@ -79,7 +81,7 @@ class Sentinels(Group):
     def __init__(self, folder, replicas=2, count=3, options=(), down_after_ms=1000, node=Redis):
         super().__init__()
         folder = pathlib.Path(folder)
-        self.nodes = [node(folder / f"node-{i + 1}", options=options) for i in range(1 + replicas)]
+        self.nodes = [node(folder / f"node-{i + 1}", options=[*PROMPT, *options]) for i in range(1 + replicas)]
         self.ports = [free_port() for _ in range(count)]
         self.sentinels = []
         for i, port in enumerate(self.ports):
@@ -107,7 +109,7 @@ class Sentinels(Group):
         for proc, port in zip(self.sentinels, self.ports):
             proc.start()
             proc.wait_ready(lambda port=port: ask(port, "PING") == "PONG")
-        wait_until(lambda: all(self.sees_all(port) for port in self.ports), 30, "Sentinels that know each other", 0.1)
+        wait_until(lambda: all(self.sees_all(port) for port in self.ports), 60, "Sentinels that know each other", 0.1)
         return self
 
     def wait_replicas(self, count):
@@ -153,7 +155,7 @@ class RedisCluster(Group):
         for i in range(masters_count * (1 + replicas)):
             self.nodes.append(node(pathlib.Path(folder) / f"node-{i + 1}",
                                    options=["--cluster-enabled", "yes", "--cluster-port", free_port(),
-                                            "--cluster-node-timeout", "2000", *options]))
+                                            "--cluster-node-timeout", "2000", *PROMPT, *options]))
 
     @property
     def url(self):
