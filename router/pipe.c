@@ -219,8 +219,9 @@ static void confirm(struct pipe *p, uint64_t id, bool duplicate)
 {
     struct pipe_call call = pop(p);
     p->sent--;
+    if (!duplicate && call.kind != PIPE_PUBLISH && call.kind != PIPE_MARK)
+        p->floor = MAX(p->floor, id);
     if (counts(&call)) {
-        p->floor = !duplicate && call.kind != PIPE_PUBLISH ? MAX(p->floor, id) : p->floor;
         p->ops->on_confirmed(p, &call, duplicate, clock_mono_us() - call.queued_us);
     }
     if (call.body != NULL)

@@ -29,6 +29,15 @@ static void take_over(void *arg, const struct pipe_call *call)
     pipe_push(&publisher_node(pub, call->bucket)->pipe, call);
 }
 
+/* Positions stand above the ids that were given here: those of a node whose clock is behind go on above them, too. */
+static void raise_floor(struct pipe *p, uint64_t floor)
+{
+    if (p->floor >= floor)
+        return;
+    p->floor = floor;
+    pipe_beat(p);
+}
+
 /* The node's pipe is still. What is known of markers goes with the buckets, as they do in Redis. */
 static void hand_over(struct publisher *pub, size_t place)
 {
@@ -40,6 +49,7 @@ static void hand_over(struct publisher *pub, size_t place)
         struct markers *to = &publisher_node(pub, bucket)->markers;
         to->epochs[bucket] = from->markers.epochs[bucket];
         to->incomplete[bucket] = from->markers.incomplete[bucket];
+        raise_floor(&publisher_node(pub, bucket)->pipe, from->pipe.floor);
     }
     pipe_give_away(&from->pipe, pub->home, (uint16_t)place, take_over, pub);
 }

@@ -1,15 +1,18 @@
 """Every way in which Redis is run: events of each user arrive in order, none is missing, whatever the servers do."""
 
+import contextlib
+import functools
 import re
 import signal
 import time
 
+from chaos import clockstep
 from lib.cluster import task
-from lib.functions import fnv1a
+from lib.functions import fnv1a, log
 from lib.logs import stream
 from lib.proc import ROOT, free_port, wait_until
 from lib.programs import Gateway
-from lib.redis import Redis
+from lib.redis import Redis, RedisError
 from lib.tls import Authority
 from lib.topologies import RedisCluster, Sentinels, Several
 
@@ -116,6 +119,43 @@ def test_slots_that_move_under_load(new_cluster):
 
 
 test_slots_that_move_under_load.seconds = 200
+
+
+def last_ids(cluster, users):
+    """User → the port of the master that has the user's log, and the id of the last event there."""
+    found = {}
+    for port in cluster.redis.masters():
+        client = cluster.redis.client(port)
+        for user in users:
+            with contextlib.suppress(RedisError):
+                entries = client("XREVRANGE", log(f"u:{user}"), "+", "-", "COUNT", 1)
+                found[user] = port, tuple(map(int, entries[0][0].split(b"-"))) if entries else (0, 0)
+        client.close()
+    return found
+
+
+def test_a_bucket_that_moves_to_a_clock_that_is_behind(new_cluster, build):
+    """Positions stand above what that node's clock would give: ids of a log that begins there go on above them."""
+    cluster = new_cluster(gateways=1, routers=1,
+                          redis=lambda folder: RedisCluster(folder, node=functools.partial(clockstep.Redis, build=build)))
+    first, second, _ = sorted(cluster.redis.masters())
+    cluster.redis.node(second).step(-20)
+    time.sleep(2)  # what it gave until then is below what the others give from now on
+    users = [cluster.user() for _ in range(100)]
+    old = [user for user, (port, _) in last_ids(cluster, users).items() if port == first]
+    cluster.produce(old[0], task(old[0], 0))
+    cluster.wait_log(old[0], 1)
+    before = last_ids(cluster, users)[old[0]][1]
+    cluster.redis.move(first, second, 2000)
+    moved = [user for user in old if last_ids(cluster, old)[user][0] == second]
+    for user in moved[:3]:
+        cluster.produce(user, task(user, 1))
+        cluster.wait_log(user, 1)
+        assert last_ids(cluster, [user])[user][1] > before, user
+    assert len(moved) > 2
+
+
+test_a_bucket_that_moves_to_a_clock_that_is_behind.seconds = 200
 
 
 def test_one_of_several_nodes_stopped_for_a_while(new_cluster):
