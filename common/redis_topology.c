@@ -60,6 +60,8 @@ static void on_timer(struct timer *timer)
 
 void redis_topology_doubt(struct redis_topology *t)
 {
+    if (t->askers == NULL)
+        return; /* released: links that end tell of their end */
     bool calm = t->loop->now_ms >= t->doubt_until_ms;
     t->doubt_until_ms = t->loop->now_ms + DOUBT_FOR_MS;
     if (calm || t->loop->now_ms - t->asked_ms >= ASK_GAP_MS)

@@ -43,6 +43,7 @@ struct redis_topology {
 /* *Borrows* site for its life. on_change is not called from here. */
 void redis_topology_init(struct redis_topology *t, struct loop *l, const struct redis_site *site, void *owner,
                          void (*on_change)(struct redis_topology *));
+/* Afterwards doubts are heard no more. */
 void redis_topology_release(struct redis_topology *t);
 /* A link broke, a beat is missing, a node says it is a replica: looks now, and often for a while. May be called as
  * often as one likes. */

@@ -178,8 +178,8 @@ static void on_away(struct redis_asker *a)
 void redis_topology_refused(struct redis_topology *t, struct slice error)
 {
     struct redis_moved moved;
-    if (t->site->kind == REDIS_CLUSTER && redis_read_moved(error, &moved) == REDIS_MOVED && moved.host[0] != '\0' &&
-        !endpoint_is_at(&t->askers[0].rc.link.endpoint, moved.host, moved.port)) {
+    if (t->site->kind == REDIS_CLUSTER && t->askers != NULL && redis_read_moved(error, &moved) == REDIS_MOVED &&
+        moved.host[0] != '\0' && !endpoint_is_at(&t->askers[0].rc.link.endpoint, moved.host, moved.port)) {
         t->askers[0].away_ms = 0;
         turn_to(&t->askers[0], moved.host, moved.port);
     }

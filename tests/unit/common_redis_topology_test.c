@@ -386,6 +386,18 @@ static void another_node_is_asked_when_one_is_away(void **state)
     close_topology();
 }
 
+static void nothing_is_asked_after_the_end(void **state)
+{
+    open_cluster();
+    redis_topology_release(&t);
+    size_t before = asked;
+    redis_topology_doubt(&t);
+    redis_topology_refused(&t, SLICE("MOVED 8 node:9"));
+    assert_int_equal(asked, before);
+    assert_true(list_empty(&loop.timers));
+    redis_site_release(&site);
+}
+
 /* ---- several ---- */
 
 static const char *stamp_of(size_t i)
@@ -516,6 +528,7 @@ int main(void)
         cmocka_unit_test(who_is_named_by_moved_is_asked),
         cmocka_unit_test(a_node_that_sees_no_cluster_is_not_believed),
         cmocka_unit_test(another_node_is_asked_when_one_is_away),
+        cmocka_unit_test(nothing_is_asked_after_the_end),
         cmocka_unit_test(nodes_are_used_when_their_stamp_was_seen),
         cmocka_unit_test(a_node_with_another_list_is_not_used),
         cmocka_unit_test(buckets_of_several_nodes),
