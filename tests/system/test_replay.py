@@ -118,6 +118,19 @@ def test_events_of_several_targets_are_merged(build, folder):
         assert positions == sorted(positions)
 
 
+def test_positions_are_never_above_what_is_safe(build, folder):
+    """A gateway that has heard nothing yet may be behind elsewhere: a client must not be told that it is further."""
+    with running(build, folder) as (alone, history):
+        ids = [text_of(i) for i in history.add("u:u", range(5))]
+        client, _ = alone.resume(last_id=ids[0])
+        assert {m["id"] for m in take(client, 4)} == {ids[0]}
+        history.beat()
+
+        def told():
+            return take(alone.resume(last_id=ids[0])[0], 4)[-1]["id"]
+        wait_until(lambda: told() == ids[-1], 10, "the beat was heard")
+
+
 def test_beyond_what_is_kept(build, folder):
     with running(build, folder) as (alone, history):
         history.sender.maxlen = 20
