@@ -30,7 +30,7 @@ static int add_topic(struct lookup *l, const char *name)
         return failed(l, name, rd_kafka_last_error()) ? -1 : 0;
     rd_kafka_resp_err_t err = rd_kafka_metadata(l->rk, 0, topic, &metadata, LOOKUP_TIMEOUT_MS);
     rd_kafka_topic_destroy(topic);
-    if (failed(l, name, err))
+    if (failed(l, "partitions of a topic", err))
         return -1;
     for (int t = 0; t < metadata->topic_cnt; t++)
         for (int i = 0; i < metadata->topics[t].partition_cnt; i++)
@@ -121,7 +121,7 @@ static int fill_ends(struct lookup *l, struct lookup_row *row)
 {
     rd_kafka_resp_err_t err =
         rd_kafka_query_watermark_offsets(l->rk, row->topic, row->id, &row->low, &row->high, LOOKUP_TIMEOUT_MS);
-    if (failed(l, row->topic, err))
+    if (failed(l, "ends of a partition", err))
         return -1;
     row->at_time = row->high;
     if (l->since_ms < 0)
@@ -134,7 +134,7 @@ static int fill_ends(struct lookup *l, struct lookup_row *row)
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR && times->elems[0].offset >= 0)
         row->at_time = times->elems[0].offset;
     rd_kafka_topic_partition_list_destroy(times);
-    return failed(l, row->topic, err) ? -1 : 0;
+    return failed(l, "offsets by time", err) ? -1 : 0;
 }
 
 /* The commit's place in the list of all says so too. */
