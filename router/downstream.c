@@ -433,8 +433,8 @@ void downstream_release(struct downstream *d)
     for (size_t i = 0; i < ARRAY_LEN(timers); i++)
         timer_stop(timers[i]);
     refill_release(&d->refill);
+    publisher_release(&d->publisher); /* ends a reading of markers, of which the assignment is told */
     assignment_release(&d->assignment);
-    publisher_release(&d->publisher);
     decoder_release(&d->decoder);
     free(d->watermarks);
     consumer_release(&d->consumer);
