@@ -80,7 +80,7 @@ static enum head begin_element(struct sieve *s, struct slice in)
     enum head r = cut_line(&rest, &line);
     if (r != HEAD_OK)
         return r;
-    if (memchr("*$+-:", line.p[0], 5) == NULL)
+    if (line.p[0] == '\0' || strchr("*$+-:", line.p[0]) == NULL)
         return HEAD_OTHER;
     if ((line.p[0] == '*' || line.p[0] == '$') && read_length(line, &n, &nil) != 0)
         return HEAD_OTHER;
