@@ -5,8 +5,7 @@
 
 #include <stdlib.h>
 
-#define CALM_MIN_MS  10000 /* asks every 10 to 20 s */
-#define DOUBT_MS     250   /* and in doubt so often, */
+#define DOUBT_MS     250   /* in doubt it asks so often, */
 #define DOUBT_FOR_MS 10000 /* for so long after the last doubt */
 #define ASK_GAP_MS   100
 
@@ -47,8 +46,9 @@ static void ask(struct redis_topology *t)
 
 static void set_alarm(struct redis_topology *t)
 {
+    unsigned calm_ms = t->finder->calm_ms;
     bool doubt = !t->known || t->loop->now_ms < t->doubt_until_ms;
-    timer_start(t->loop, &t->timer, doubt ? DOUBT_MS : CALM_MIN_MS + hash_random() % CALM_MIN_MS);
+    timer_start(t->loop, &t->timer, doubt ? DOUBT_MS : calm_ms + hash_random() % calm_ms);
 }
 
 static void on_timer(struct timer *timer)
@@ -141,4 +141,5 @@ static void ask_nobody(struct redis_topology *t)
     timer_stop(&t->timer);
 }
 
-const struct redis_finder redis_find_one = {.askers = no_askers, .begin = begin_one, .ask = ask_nobody};
+const struct redis_finder redis_find_one = {
+    .askers = no_askers, .begin = begin_one, .ask = ask_nobody, .calm_ms = 10000};

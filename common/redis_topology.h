@@ -1,5 +1,5 @@
-/* Which nodes of Redis there are and which of them has which bucket, followed while the program runs: it asks
- * Sentinels, or a node of the cluster, every 10 to 20 s and whenever somebody doubts; of several nodes that know
+/* Which nodes of Redis there are and which of them has which bucket, followed while the program runs: it asks Sentinels
+ * every 1 to 2 s, a node of the cluster every 10 to 20, both whenever somebody doubts; of several nodes that know
  * nothing of each other it makes sure that everybody has the same list of them. It never blocks, and has links of its
  * own.
  *

@@ -186,4 +186,5 @@ void redis_topology_refused(struct redis_topology *t, struct slice error)
     redis_topology_doubt(t);
 }
 
-const struct redis_finder redis_find_cluster = {.askers = only_one, .begin = begin, .ask = ask, .on_away = on_away};
+const struct redis_finder redis_find_cluster = {
+    .askers = only_one, .begin = begin, .ask = ask, .calm_ms = 10000, .on_away = on_away};

@@ -22,6 +22,8 @@ struct redis_finder {
     void (*begin)(struct redis_topology *t);
     /* Asks whoever is there. */
     void (*ask)(struct redis_topology *t);
+    /* How long nobody is asked while nobody doubts, at least; at most twice as long. */
+    unsigned calm_ms;
     /* The link to somebody who can be asked is gone. */
     void (*on_away)(struct redis_asker *a);
 };

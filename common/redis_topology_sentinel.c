@@ -61,4 +61,6 @@ static void ask(struct redis_topology *t)
             redis_commands_send(&t->askers[i].rc, argv, ARRAY_LEN(argv), on_master, &t->askers[i]);
 }
 
-const struct redis_finder redis_find_sentinel = {.askers = one_each, .begin = begin, .ask = ask};
+/* Soon: a master that was cut off from its Sentinels, but not from us, takes what is written to it until we know of the
+ * next one, and then loses it. A cluster's master in that place refuses by itself. */
+const struct redis_finder redis_find_sentinel = {.askers = one_each, .begin = begin, .ask = ask, .calm_ms = 1000};

@@ -96,4 +96,4 @@ static void ask(struct redis_topology *t)
     }
 }
 
-const struct redis_finder redis_find_several = {.askers = one_each, .begin = begin, .ask = ask};
+const struct redis_finder redis_find_several = {.askers = one_each, .begin = begin, .ask = ask, .calm_ms = 10000};
