@@ -2,10 +2,15 @@
 #include "common/log.h"
 #include "gateway/replay_internal.h"
 
-/* What it stood behind when Redis lost it may still be on its way back. */
+/* What it stood behind when Redis lost it may still be on its way back. And a position beyond the target's last event
+ * is another target's: it proves nothing of what is lost of this one. */
 static uint64_t sure_of(const struct replay_target *rt)
 {
-    return rt->start < rt->member->target->lost_at ? rt->start : rt->logs[REPLAY_LIVE].sure;
+    const struct target *t = rt->member->target;
+    const struct replay_log *log = &rt->logs[REPLAY_LIVE];
+    if (log->sure == rt->start && rt->start > t->last_id)
+        return 0;
+    return rt->start < t->lost_at ? rt->start : log->sure;
 }
 
 static void go_live(struct replay *r)

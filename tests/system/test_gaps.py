@@ -8,7 +8,7 @@ from chaos.faultproxy import FaultProxy, lead_through
 from lib.alone import Alone
 from lib.byhand import Beats, Router, judge, numbers, rising
 from lib.clients import Client
-from lib.functions import log, meta
+from lib.functions import log, meta, text_of
 from lib.proc import wait_until
 
 
@@ -187,12 +187,15 @@ def test_clients_that_came_back_before_the_tail_did(folder, build):
         router.client("SET", meta("u:a"), saved[1])
         early, hello = stage.resume("a", last_id=position)
         assert hello["recovered"] and hello["replay"] == 1, hello
+        elsewhere, hello = stage.resume("a", last_id=text_of(int(time.time() * 1e6)))  # of another target's event
+        assert hello["replay"] == 0, hello
         router.again("a", range(10, 15))
         late, hello = stage.resume("a", last_id=position)
         router.again("a", range(15, 20))
         router.append("a", 2)
         for one in (early, late):
             assert numbers(updates(one, 13)) == list(range(9, 22))
+        assert numbers(updates(elsewhere, 12)) == list(range(10, 22))
         assert numbers(stayed.tasks(2)) == numbers(updates(replayed, 2)) == [20, 21]
 
 
