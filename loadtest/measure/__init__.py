@@ -1,0 +1,1 @@
+"""What ./tidegate bench measures: one file for each thing measured, and what those share."""
