@@ -14,8 +14,10 @@ MESSAGE = 500  # bytes that a client gets
 # One round of each: sockets, then for bursts of one and of eight: rounds of writing, and how many a second. The rates
 # leave the measured process idle most of the time: one that falls behind writes several messages at once.
 FULL = {"repeat": 6, "idle": 10000, "idle_repeat": 3, "appends": 200000, "append_repeat": 3,
+        "refill": 200000, "refill_repeat": 5, "refill_alone": 8,
         1000: {1: (150, 40), 8: (60, 15)}, 10000: {1: (20, 4)}}
 SHORT = {"repeat": 2, "idle": 2000, "idle_repeat": 1, "appends": 30000, "append_repeat": 1,
+         "refill": 20000, "refill_repeat": 1, "refill_alone": 1,
          1000: {1: (40, 40), 8: (15, 15)}, 10000: {1: (5, 4)}}
 
 

@@ -42,11 +42,11 @@ def start_router(bench, stack, broker, redis, name, **env):
     return router.start(wait=False)
 
 
-def task(number):
-    """A task event of about 500 bytes, for one of USERS."""
+def task(number, user=None):
+    """A task event of about 500 bytes, for one of USERS unless somebody is named."""
     return json.dumps({
         "event_id": f"event-{number:08}", "schema_version": "1.0", "event_type": "task.sync", "operation": "update",
-        "timestamp": "2026-01-03T10:00:00Z", "user_id": f"u{number % USERS}", "task_id": number,
+        "timestamp": "2026-01-03T10:00:00Z", "user_id": user or f"u{number % USERS}", "task_id": number,
         "task_snapshot": {"id": number, "title": f"task {number}", "fill": "x" * 240}}, separators=(",", ":"))
 
 
