@@ -278,7 +278,7 @@ local function refill(keys, args)
     local meta = call('GET', keys[2])
     local others, now, answer = locate(keys[3], meta, epoch, part, n, offset)
     if not answer then
-        local known = key and call('ZSCORE', keys[4], key)
+        local known = key and is_taken(keys[4], key, window, kafka_ms)
         answer = (known or not is_awaited(keys[3], part, offset)) and 0
     end
     if answer then
@@ -297,9 +297,9 @@ local function refill(keys, args)
     clock_pipe, clock_turn = pipe, turn
     local text = id_text(id)
     local message = text .. ' ' .. id_text(prev) .. ' ' .. args[2]
-    keep(keys, id, text, message, maxlen, ttl, expires, now, part, n, offset, others)
+    local refreshed = keep(keys, id, text, message, maxlen, ttl, expires, now, part, n, offset, others)
     if key then
-        remember(keys[4], key, window, kafka_ms, (id - id % 1000) / 1000, ttl)
+        remember(keys[4], key, window, kafka_ms, (id - id % 1000) / 1000, ttl, refreshed)
     end
     pipe_advance(pipe, seq)
     return id
