@@ -20,14 +20,13 @@ const struct metric_bounds metric_counts = {
 };
 
 static const char *const kind_names[] = {
-    [METRIC_COUNTER] = "counter",
-    [METRIC_GAUGE] = "gauge",
-    [METRIC_HISTOGRAM] = "histogram",
-    [METRIC_SERIES] = "gauge",
+    [METRIC_COUNTER] = "counter",        [METRIC_GAUGE] = "gauge",
+    [METRIC_HISTOGRAM] = "histogram",    [METRIC_GAUGE_SERIES] = "gauge",
+    [METRIC_COUNTER_SERIES] = "counter",
 };
 
 struct metrics_hook {
-    const char *name; /* of a GAUGE_SERIES; NULL: a sampler */
+    const char *name; /* of a series; NULL: a sampler */
     void (*append)(void *ctx, const char *name, struct buf *out);
     void (*sample)(void *ctx);
     void *ctx;
@@ -95,6 +94,11 @@ void *metrics_instance(struct metrics *m)
     return instance;
 }
 
+static bool is_series(const struct metric *metric)
+{
+    return metric->kind == METRIC_GAUGE_SERIES || metric->kind == METRIC_COUNTER_SERIES;
+}
+
 static void add_hook(struct metrics *m, struct metrics_hook hook)
 {
     m->hooks = xrealloc(m->hooks, (m->hook_count + 1) * sizeof(*m->hooks));
@@ -110,11 +114,11 @@ void metrics_source(struct metrics *m, const char *name, void (*append)(void *ct
                     void *ctx)
 {
     for (size_t i = 0; i < m->table->count; i++)
-        if (m->table->metrics[i].kind == METRIC_SERIES && strcmp(m->table->metrics[i].name, name) == 0) {
+        if (is_series(&m->table->metrics[i]) && strcmp(m->table->metrics[i].name, name) == 0) {
             add_hook(m, (struct metrics_hook){.name = m->table->metrics[i].name, .append = append, .ctx = ctx});
             return;
         }
-    BUG("no GAUGE_SERIES is called %s", name);
+    BUG("no series is called %s", name);
 }
 
 static uint64_t sum_cells(const struct metrics *m, size_t offset)
@@ -153,6 +157,11 @@ void metrics_line(struct buf *out, const char *name, const struct metric_label *
     if (count > 0)
         buf_byte(out, '}');
     buf_printf(out, " %lld\n", (long long)value);
+}
+
+void metrics_line_in_parts(struct buf *out, const char *name, int64_t value, uint64_t unit)
+{
+    buf_printf(out, "%s %.6f\n", name, (double)value / (double)unit);
 }
 
 static void append_cells(const struct metrics *m, const struct metric *metric, struct buf *out)
@@ -195,7 +204,7 @@ static void append_metric(const struct metrics *m, const struct metric *metric, 
     buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name, kind_names[metric->kind]);
     if (metric->kind == METRIC_HISTOGRAM)
         append_histogram(m, metric, out);
-    else if (metric->kind == METRIC_SERIES)
+    else if (is_series(metric))
         append_series(m, metric, out);
     else
         append_cells(m, metric, out);

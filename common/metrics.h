@@ -8,6 +8,7 @@
  *   GAUGE(field, "name", "Help.")
  *   HISTOGRAM(field, "name_seconds", metric_seconds, "Help.")
  *   GAUGE_SERIES("name", "Help.")                                    lines come from a function (metrics_source)
+ *   COUNTER_SERIES("name_total", "Help.")
  *
  * Every thread that counts owns an instance of the struct and is the only one that writes to it, with plain loads and
  * stores; a scrape adds the instances up from any thread. */
@@ -68,7 +69,13 @@ void histogram_observe_many(struct metric_histogram *h, uint64_t value, uint64_t
 /* Takes back an observation, for a distribution of what is there now. */
 void histogram_forget(struct metric_histogram *h, uint64_t value);
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_SERIES };
+enum metric_kind {
+    METRIC_COUNTER,
+    METRIC_GAUGE,
+    METRIC_HISTOGRAM,
+    METRIC_GAUGE_SERIES,
+    METRIC_COUNTER_SERIES,
+};
 
 struct metric {
     enum metric_kind kind;
@@ -105,7 +112,7 @@ void *metrics_instance(struct metrics *m);
 /* Called at the beginning of each scrape, to gauge_set what is known only by looking. Runs in the thread that scrapes,
  * in two at once when two do. ctx is *borrowed*. */
 void metrics_on_scrape(struct metrics *m, void (*sample)(void *ctx), void *ctx);
-/* Gives a GAUGE_SERIES its lines, by metrics_line; runs as above. Bound the number of lines. */
+/* Gives a series its lines, by metrics_line; runs as above. Bound the number of lines. */
 void metrics_source(struct metrics *m, const char *name, void (*append)(void *ctx, const char *name, struct buf *out),
                     void *ctx);
 
@@ -114,6 +121,8 @@ struct metric_label {
     struct slice value; /* any bytes; escaped */
 };
 void metrics_line(struct buf *out, const char *name, const struct metric_label *labels, size_t count, int64_t value);
+/* Without labels, a value of which `unit` make 1: with six decimals. */
+void metrics_line_in_parts(struct buf *out, const char *name, int64_t value, uint64_t unit);
 
 /* Prometheus text format 0.0.4, all instances added up. */
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"

@@ -10,6 +10,7 @@
 #define GAUGE(field, name, help)
 #define HISTOGRAM(field, name, bounds, help)
 #define GAUGE_SERIES(name, help)
+#define COUNTER_SERIES(name, help)
 #include METRICS_DEF
 #undef LABEL
 #undef COUNTER_BY
@@ -34,3 +35,4 @@ struct METRICS_NAME {
 #undef GAUGE
 #undef HISTOGRAM
 #undef GAUGE_SERIES
+#undef COUNTER_SERIES

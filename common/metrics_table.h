@@ -18,7 +18,8 @@
 #define GAUGE(field, name, help) METRICS_ROW(METRIC_GAUGE, name, help, METRICS_AT(field), .count = 1)
 #define HISTOGRAM(field, row_name, row_bounds, row_help)                                                               \
     METRICS_ROW(METRIC_HISTOGRAM, row_name, row_help, METRICS_AT(field), .bounds = &(row_bounds))
-#define GAUGE_SERIES(name, help) METRICS_ROW(METRIC_SERIES, name, help, .offset = 0)
+#define GAUGE_SERIES(name, help)   METRICS_ROW(METRIC_GAUGE_SERIES, name, help, .offset = 0)
+#define COUNTER_SERIES(name, help) METRICS_ROW(METRIC_COUNTER_SERIES, name, help, .offset = 0)
 static const struct metric metrics_rows[] = {
 #include METRICS_DEF
 };
@@ -29,5 +30,6 @@ static const struct metric metrics_rows[] = {
 #undef GAUGE
 #undef HISTOGRAM
 #undef GAUGE_SERIES
+#undef COUNTER_SERIES
 
 #define METRICS_ROWS .size = sizeof(struct METRICS_NAME), .metrics = metrics_rows, .count = ARRAY_LEN(metrics_rows)

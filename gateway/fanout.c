@@ -68,17 +68,28 @@ void fanout_tell(struct fanout *f, struct target *t, const struct reply *r, uint
     (void)queue_to_members(t, &p, id);
 }
 
+static void observe_later(struct fanout *f, const struct envelope *e, size_t count)
+{
+    if (f->pending_count == FANOUT_PENDING_MAX)
+        fanout_written(f); /* a little early, rather than not at all */
+    f->pending[f->pending_count++] = (struct fanout_pending){
+        .kafka_us = e->kafka_ms * 1000, .redis_us = e->id, .read_us = f->read_us, .count = count};
+}
+
+void fanout_turn(struct fanout *f)
+{
+    f->read_us = 0;
+}
+
 static void deliver(struct fanout *f, struct target *t, struct parcel *p)
 {
     const struct envelope *e = p->event;
+    if (f->read_us == 0)
+        f->read_us = clock_wall_us(); /* once a turn: what arrives together was read together */
     size_t count = queue_to_members(t, p, e->id);
     counter_add(&f->ctx->metrics->messages_sent, count);
-    if (count == 0)
-        return;
-    if (f->pending_count == FANOUT_PENDING_MAX)
-        fanout_written(f); /* a little early, rather than not at all */
-    f->pending[f->pending_count].kafka_ms = e->kafka_ms;
-    f->pending[f->pending_count++].count = count;
+    if (count > 0 && p->lost_at == 0)
+        observe_later(f, e, count);
 }
 
 void fanout_deliver(struct fanout *f, struct target *t, const struct envelope *e, uint64_t position)
@@ -92,15 +103,26 @@ void fanout_deliver_again(struct fanout *f, struct target *t, const struct envel
     deliver(f, t, &(struct parcel){.event = e, .position = position, .lost_at = lost_at});
 }
 
-/* Kafka's clock is another machine's: an event from the future counts as no delay. */
+/* From a time on another machine's clock, which may be ahead of ours. */
+static uint64_t since(uint64_t then_us, uint64_t now_us)
+{
+    return now_us > then_us ? now_us - then_us : 0;
+}
+
+static void observe(struct gateway_metrics *m, const struct fanout_pending *p, uint64_t now_us)
+{
+    if (p->redis_us != 0)
+        histogram_observe_many(&m->redis_seconds, since(p->redis_us, p->read_us), p->count);
+    histogram_observe_many(&m->write_seconds, since(p->read_us, now_us), p->count);
+    histogram_observe_many(&m->delivery_seconds, since(p->kafka_us, now_us), p->count);
+}
+
 void fanout_written(struct fanout *f)
 {
     if (f->pending_count == 0)
         return;
-    uint64_t now = clock_wall_ms();
-    for (size_t i = 0; i < f->pending_count; i++) {
-        uint64_t delay_ms = f->pending[i].kafka_ms < now ? now - f->pending[i].kafka_ms : 0;
-        histogram_observe_many(&f->ctx->metrics->delivery_seconds, delay_ms * 1000, f->pending[i].count);
-    }
+    uint64_t now_us = clock_wall_us();
+    for (size_t i = 0; i < f->pending_count; i++)
+        observe(f->ctx->metrics, &f->pending[i], now_us);
     f->pending_count = 0;
 }

@@ -9,12 +9,16 @@
 /* Events whose delivery time is still to be observed. */
 #define FANOUT_PENDING_MAX 256
 
+/* An event that was queued to so many connections. Wall time, each by its machine's clock. */
+struct fanout_pending {
+    uint64_t kafka_us, redis_us, read_us; /* redis_us 0: it was only published */
+    size_t count;
+};
+
 struct fanout {
     struct context *ctx;
-    struct {
-        uint64_t kafka_ms;
-        size_t count;
-    } pending[FANOUT_PENDING_MAX];
+    uint64_t read_us; /* when this turn's events were read; 0: there were none yet */
+    struct fanout_pending pending[FANOUT_PENDING_MAX];
     size_t pending_count;
 };
 
@@ -27,7 +31,9 @@ void fanout_deliver_again(struct fanout *f, struct target *t, const struct envel
                           uint64_t lost_at);
 /* Queues a reply, which answers nobody, to every open member that does not have what comes up to this id. */
 void fanout_tell(struct fanout *f, struct target *t, const struct reply *r, uint64_t id);
-/* All that was queued is written: observes how long after Kafka. */
+/* What was read in this turn is queued. */
+void fanout_turn(struct fanout *f);
+/* All that was queued is written: observes how long each part of its way took. */
 void fanout_written(struct fanout *f);
 
 #endif

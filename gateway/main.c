@@ -1,5 +1,4 @@
 /* tidegate-gateway: reads the configuration, starts one worker a CPU, waits for a signal, drains. */
-#include "common/clock.h"
 #include "common/log.h"
 #include "gateway/api.h"
 #include "gateway/stats.h"
@@ -162,7 +161,7 @@ int main(int argc, char **argv)
     config_log_warnings(cfg);
 
     char *why;
-    struct gateway g = {.cfg = &values, .started_ms = clock_wall_ms()};
+    struct gateway g = {.cfg = &values};
     draw_id(g.id);
     if (redis_site_init(&g.redis, &REDIS_OPTIONS(&values), &why) != 0)
         BUG("REDIS_URL passed the configuration's judgement: %s", why);
@@ -172,6 +171,7 @@ int main(int argc, char **argv)
     g.seats.max = (uint64_t)values.max_connections;
     raise_descriptors();
     metrics_init(&g.metrics, &gateway_metrics_table);
+    process_measure(&g.process, &g.metrics, "tidegate-gateway");
     if (values.metrics_per_user)
         g.metrics.left_out = STATS_USER_METRIC;
     rc = run_gateway(&g);

@@ -16,7 +16,7 @@
 
 static uint64_t uptime_s(const struct worker *w)
 {
-    return (clock_wall_ms() - w->gateway->started_ms) / 1000;
+    return (clock_wall_ms() - w->gateway->process.started_ms) / 1000;
 }
 
 static void health_tidegate(const struct worker *w, struct buf *b)

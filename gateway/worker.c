@@ -36,6 +36,7 @@ static void reap(struct worker *w)
 static bool on_turn(struct turn_hook *hook)
 {
     struct worker *w = CONTAINER_OF(hook, struct worker, turn);
+    fanout_turn(&w->fanout);
     flush_slice(w);
     bool more = !list_empty(&w->roster.dirty);
     if (!more)

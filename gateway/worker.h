@@ -4,6 +4,7 @@
 #define TIDEGATE_GATEWAY_WORKER_H
 
 #include "common/http_server.h"
+#include "common/process.h"
 #include "gateway/auth.h"
 #include "gateway/bus.h"
 #include "gateway/census.h"
@@ -47,7 +48,7 @@ struct gateway {
     struct limit addresses;
     struct limit_seats seats;
     struct metrics metrics;
-    uint64_t started_ms; /* wall time */
+    struct process process;
     unsigned worker_count;
     struct worker *workers;
 };

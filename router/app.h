@@ -4,6 +4,7 @@
 
 #include "common/http_server.h"
 #include "common/lifecycle.h"
+#include "common/process.h"
 #include "router/downstream.h"
 #include "router/ingest.h"
 #include "router/route.h"
@@ -17,6 +18,7 @@ struct app {
     const char **topics; /* that the group reads; owned array of borrowed names */
     size_t topic_count;
     struct metrics metrics;
+    struct process process;
     struct router_metrics *cells;
     struct producer producer;
     struct deadletters deadletters;

@@ -109,38 +109,3 @@ enum cloudevent_data cloudevent_data(const struct json_value members[CE_MEMBER_C
     *json = data;
     return CE_DATA_JSON;
 }
-
-static bool is_lower_hex(struct slice s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
-            return false;
-    }
-    return true;
-}
-
-static bool is_zero(struct slice s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] != '0')
-            return false;
-    return true;
-}
-
-/* W3C Trace Context section 3.2: version "-" trace id "-" parent id "-" flags, of 2, 32, 16 and 2 digits. */
-struct slice traceparent_or_absent(struct slice value)
-{
-    static const uint8_t widths[] = {2, 32, 16, 2};
-    const struct slice absent = {NULL, 0};
-    if (value.n != 55)
-        return absent;
-    struct slice rest = value;
-    for (size_t i = 0; i < ARRAY_LEN(widths); i++) {
-        struct slice part = slice_cut(&rest, '-');
-        bool is_id = i == 1 || i == 2;
-        if (part.n != widths[i] || !is_lower_hex(part) || (is_id && is_zero(part)))
-            return absent;
-    }
-    return value;
-}

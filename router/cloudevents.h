@@ -1,6 +1,6 @@
 /* CloudEvents 1.0 as they lie on Kafka: structured mode (the whole event is one JSON object, as Dapr writes it, with
  * sorted keys, so that "data" stands before what says that it is one), and binary mode (attributes in the record's
- * headers, the value is the data). Also the W3C trace context that travels in either. */
+ * headers, the value is the data). */
 #ifndef TIDEGATE_ROUTER_CLOUDEVENTS_H
 #define TIDEGATE_ROUTER_CLOUDEVENTS_H
 
@@ -42,9 +42,5 @@ enum cloudevent_data {
 /* Takes the data out of a structured event. Decoded text is appended to scratch, in which it lives. */
 enum cloudevent_data cloudevent_data(const struct json_value members[CE_MEMBER_COUNT], struct buf *scratch,
                                      struct json_value *json, struct slice *text);
-
-/* The value itself if it is a traceparent of the W3C's form whose ids are not all zero, else absent: Dapr writes zeros
- * where there was no trace. */
-struct slice traceparent_or_absent(struct slice value);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "common/target.h"
+#include "common/traceparent.h"
 #include "common/utf8.h"
 #include "router/cloudevents.h"
 #include "router/route.h"
@@ -31,8 +32,8 @@ struct content {
     struct json_value object;                 /* the same as an object, for forms that need one */
     struct json_value members[FIELD_SET_MAX]; /* cut from it by the route's fields */
     struct slice time;                        /* a JSON string with quotes; n 0: none */
-    struct slice traceparent;
-    struct slice source, id; /* of a CloudEvent, as it wrote them; else absent */
+    struct slice traceparent;                 /* as it was written; absent: none */
+    struct slice source, id;                  /* of a CloudEvent, as it wrote them; else absent */
 };
 
 const char *decode_outcome_word(enum decode_outcome outcome)
@@ -143,7 +144,7 @@ static enum decode_outcome open_binary_mode(struct decoder *d, const struct carr
     if (!slice_eq(c->ce_mandatory[CE_SPECVERSION], SLICE("1.0")))
         return refuse(d, DECODE_BAD_CLOUDEVENT, cloudevent_names[CE_SPECVERSION], "not 1.0");
     out->time = quote_time(d, c->ce_time);
-    out->traceparent = traceparent_or_absent(c->ce_traceparent);
+    out->traceparent = c->ce_traceparent;
     out->source = c->ce_mandatory[CE_SOURCE];
     out->id = c->ce_mandatory[CE_ID];
     return DECODE_EVENT;
@@ -164,7 +165,7 @@ static enum decode_outcome open_structured(struct decoder *d, struct content *ou
         return refuse(d, DECODE_BAD_CLOUDEVENT, culprit, "missing, or not what CloudEvents 1.0 asks for");
     out->time = ce[CE_TIME].kind == JSON_STRING ? ce[CE_TIME].raw : NOTHING;
     if (ce[CE_TRACEPARENT].kind == JSON_STRING)
-        out->traceparent = traceparent_or_absent(inside_quotes(ce[CE_TRACEPARENT]));
+        out->traceparent = inside_quotes(ce[CE_TRACEPARENT]);
     out->source = inside_quotes(ce[CE_SOURCE]);
     out->id = inside_quotes(ce[CE_ID]);
     enum cloudevent_data kind = cloudevent_data(ce, &d->inner, &out->object, &out->text);
@@ -245,9 +246,20 @@ static enum decode_outcome open_record(struct decoder *d, const struct record *r
         has_members ? open_object(d, h, &route->fields, c) : open_bytes(d, h, &route->fields, c);
     if (outcome == DECODE_EVENT && route->form == ROUTE_TEXT && !utf8_valid(c->text))
         return refuse(d, DECODE_INVALID_UTF8, NOTHING, NULL);
-    if (c->traceparent.p == NULL)
-        c->traceparent = traceparent_or_absent(h->traceparent);
     return outcome;
+}
+
+/* The event's own attribute goes first: a record's header may tell of the hop that brought it here. */
+static void take_traceparent(const struct carrier *h, const struct content *c, struct event *ev)
+{
+    const struct slice either[] = {c->traceparent, h->traceparent};
+    for (size_t i = 0; i < ARRAY_LEN(either) && ev->traceparent.p == NULL; i++) {
+        enum traceparent_kind kind = traceparent_kind(either[i]);
+        if (kind == TRACEPARENT_SOUND)
+            ev->traceparent = either[i];
+        ev->bad_traceparent |= kind == TRACEPARENT_MALFORMED;
+    }
+    ev->bad_traceparent &= ev->traceparent.p == NULL;
 }
 
 /* Makes a text of a template in d->text. *out is absent where an optional field is; a template without pieces too. */
@@ -447,9 +459,9 @@ static enum decode_outcome decode_by_route(struct decoder *d, const struct recor
     *ev = (struct event){
         .route = route,
         .time_ms = r->timestamp_ms > 0 ? (uint64_t)r->timestamp_ms : 0,
-        .traceparent = c.traceparent,
         .flags = route->members ? ENVELOPE_MEMBERS : 0,
     };
+    take_traceparent(h, &c, ev);
     outcome = choose_targets(d, route, &c, ev);
     if (outcome == DECODE_EVENT)
         outcome = make_names(d, h, route, &c, ev);

@@ -37,6 +37,15 @@ static size_t room(struct consumer *c)
     return n;
 }
 
+static void count_event(struct router_metrics *m, const struct event *ev)
+{
+    counter_add(&m->records[RECORD_EVENT], 1);
+    if (ev->traceparent.p != NULL)
+        counter_add(&m->traceparents[TRACE_CARRIED], 1);
+    if (ev->bad_traceparent)
+        counter_add(&m->traceparents[TRACE_MALFORMED], 1);
+}
+
 static void dispatch(struct downstream *d, struct partition *p, rd_kafka_message_t *m)
 {
     struct record_header headers[MESSAGE_HEADERS_MAX];
@@ -45,7 +54,7 @@ static void dispatch(struct downstream *d, struct partition *p, rd_kafka_message
     struct event ev;
     enum decode_outcome outcome = decode_record(&d->decoder, &r, &ev);
     if (outcome == DECODE_EVENT) {
-        counter_add(&d->metrics->records[RECORD_EVENT], 1);
+        count_event(d->metrics, &ev);
         publisher_send(&d->publisher, &ev, (uint64_t)m->offset, &step);
     } else if (outcome == DECODE_TOMBSTONE)
         counter_add(&d->metrics->records[RECORD_IGNORED], 1);

@@ -266,6 +266,7 @@ static int run_router(struct app *app, const struct config *cfg)
     metrics_init(&app->metrics, &router_metrics_table);
     router_metrics_name();
     app->cells = metrics_instance(&app->metrics);
+    process_measure(&app->process, &app->metrics, "tidegate-router");
     endpoints_measure(app);
     if (start(app, cfg, &why) != 0) {
         log_error("start_failed", LOG_S("reason", why));

@@ -358,6 +358,17 @@ static void on_down(struct node *n)
     redis_topology_doubt(&pub->topology);
 }
 
+/* Kafka's clock is another machine's, and may be ahead of ours. A call is queued in the turn that reads its record. */
+static void observe(struct router_metrics *m, const struct pipe_call *call, uint64_t append_us)
+{
+    uint64_t now_us = clock_wall_us(), kafka_us = call->kafka_ms * 1000;
+    uint64_t record_us = now_us > kafka_us ? now_us - kafka_us : 0;
+    histogram_observe(&m->kafka_seconds, record_us > append_us ? record_us - append_us : 0);
+    histogram_observe(&m->append_seconds, append_us);
+    histogram_observe(&m->record_seconds, record_us);
+}
+
+/* What Redis had is no measure of anything: after a pause, partitions go back and all of it comes again. */
 static void on_confirmed(struct node *n, const struct pipe_call *call, bool duplicate, uint64_t latency_us)
 {
     struct publisher *pub = n->owner;
@@ -365,9 +376,8 @@ static void on_confirmed(struct node *n, const struct pipe_call *call, bool dupl
         counter_add(&pub->metrics->publishes, 1);
     else
         counter_add(duplicate ? &pub->metrics->repeats : &pub->metrics->appends, 1);
-    histogram_observe(&pub->metrics->append_seconds, latency_us);
-    uint64_t now_ms = clock_wall_ms(); /* another machine's clock may be ahead of ours */
-    histogram_observe(&pub->metrics->record_seconds, now_ms > call->kafka_ms ? (now_ms - call->kafka_ms) * 1000 : 0);
+    if (!duplicate)
+        observe(pub->metrics, call, latency_us);
 }
 
 static void on_refilled(struct node *n, const struct pipe_call *call, bool duplicate)

@@ -139,6 +139,11 @@ static void append_lag(void *ctx, const char *name, struct buf *out)
     metrics_line(out, name, labels, ARRAY_LEN(labels), *(int64_t *)ctx);
 }
 
+static void append_spent(void *ctx, const char *name, struct buf *out)
+{
+    metrics_line_in_parts(out, name, 1234567, 1000000);
+}
+
 static void sample_open(void *ctx)
 {
     gauge_set(&((struct test_metrics *)ctx)->open, 9);
@@ -152,7 +157,11 @@ static void test_series_and_samples(void **state)
     struct test_metrics *a = metrics_instance(&m);
     assert_part(&m, "test_lag", "# HELP test_lag Lag.\n# TYPE test_lag gauge\n");
     metrics_source(&m, "test_lag", append_lag, &lag);
+    metrics_source(&m, "test_spent_seconds_total", append_spent, NULL);
     metrics_on_scrape(&m, sample_open, a);
+    assert_part(&m, "test_spent_seconds_total",
+                "# HELP test_spent_seconds_total Spent.\n# TYPE test_spent_seconds_total counter\n"
+                "test_spent_seconds_total 1.234567\n");
     assert_part(&m, "test_lag",
                 "# HELP test_lag Lag.\n# TYPE test_lag gauge\n"
                 "test_lag{topic=\"a\\\"b\\\\c\\nd\",partition=\"7\"} -1\n");

@@ -470,7 +470,10 @@ static void headers_carry_key_topic_and_trace(void **state)
     assert_header_decodes("task-updates", "traceparent", trace,
                           "task_update to u:1: " CREATED_PAYLOAD
                           " trace=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
-    assert_header_decodes("task-updates", "traceparent", "nonsense", plain);
+    assert_header_decodes("task-updates", "traceparent", "nonsense",
+                          "task_update to u:1: " CREATED_PAYLOAD " bad_trace");
+    assert_header_decodes("task-updates", "traceparent", "00-00000000000000000000000000000000-0000000000000000-00",
+                          plain);
     assert_header_decodes("ingest", "tidegate-topic", "task-updates", plain);
     assert_header_decodes("ingest", "tidegate-topic", "ingest", "unknown_topic");
     assert_header_decodes("ingest", "other", "x", "unknown_topic");
