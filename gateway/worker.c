@@ -104,6 +104,7 @@ static void measure(struct worker *w)
     gauge_set(&w->metrics->frames, (int64_t)frame_live());
     gauge_set(&w->metrics->targets, (int64_t)w->hub.targets.count);
     gauge_set(&w->metrics->sockets, (int64_t)w->http.conns.sockets);
+    gauge_set(&w->metrics->workers_unready, !atomic_load_explicit(&w->ready, memory_order_relaxed));
     bus_measure(&w->bus);
 }
 

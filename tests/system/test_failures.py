@@ -166,9 +166,13 @@ def test_redis_not_there_at_start(new_cluster):
     for program in cluster.programs:
         assert program.proc.alive() and program.get("/ready").status == 503, program.proc.name
         assert str(cluster.redis.port) in program.proc.log(), f"{program.proc.name} does not say what it misses"
+    unready = "tidegate_gateway_workers_unready"
+    assert all(gateway.metric(unready) > 0 for gateway in cluster.gateways)
     cluster.redis.start()
     for program in cluster.programs:
         program.wait_ready()
+    for gateway in cluster.gateways:
+        wait_until(lambda g=gateway: g.metric(unready) == 0, 5, f"{gateway.proc.name} counts its workers as ready")
     user = cluster.user()
     client = cluster.connect(user)
     cluster.produce(user, task(user, 1))
