@@ -35,28 +35,38 @@ static void on_resume(struct timer *t)
         h2o_socket_read_start(s->listener, on_accept);
 }
 
+/* False when nobody waits any more, errno says why. */
+static bool accept_one(struct http_server *s)
+{
+    errno = 0;
+    h2o_socket_t *sock = h2o_evloop_socket_accept(s->listener);
+    if (sock == NULL)
+        return false;
+    s->starved = false;
+    http_conns_add(&s->conns, sock);
+    return true;
+}
+
+static void starve(struct http_server *s)
+{
+    if (!s->starved)
+        log_error("accept_out_of_descriptors", LOG_I("sockets", s->conns.sockets));
+    s->starved = true;
+    h2o_socket_read_stop(s->listener);
+    timer_start(s->loop, &s->resume_timer, RESUME_MS);
+}
+
 static void on_accept(h2o_socket_t *listener, const char *err)
 {
     struct http_server *s = listener->data;
     if (err != NULL)
         return;
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        errno = 0;
-        h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
-        if (sock != NULL) {
-            s->starved = false;
-            http_conns_add(&s->conns, sock);
-            continue;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++)
+        if (!accept_one(s)) {
+            if (errno == EMFILE || errno == ENFILE)
+                starve(s);
+            return;
         }
-        if (errno == EMFILE || errno == ENFILE) {
-            if (!s->starved)
-                log_error("accept_out_of_descriptors", LOG_I("sockets", s->conns.sockets));
-            s->starved = true;
-            h2o_socket_read_stop(listener);
-            timer_start(s->loop, &s->resume_timer, RESUME_MS);
-        }
-        return;
-    }
 }
 
 /* ---- requests ---- */
@@ -229,6 +239,8 @@ void http_server_stop_listening(struct http_server *s)
 {
     if (s->listener == NULL)
         return;
+    while (accept_one(s)) /* the kernel would reset those that it has let in already */
+        continue;
     h2o_socket_close(s->listener);
     s->listener = NULL;
     timer_stop(&s->resume_timer);

@@ -49,7 +49,8 @@ struct http_server {
 /* Listens. Returns 0, or -1 with *why (owned) a sentence that names address, port and reason. Like all of h2o's it
  * belongs to the thread that called it, until the release. */
 int http_server_start(struct http_server *s, struct loop *l, const struct http_server_conf *conf, char **why);
-/* Stops listening; connections live on, answers get "Connection: close". */
+/* Stops listening, once all who have connected already are accepted; connections live on, answers get "Connection:
+ * close". */
 void http_server_stop_listening(struct http_server *s);
 /* Ends all connections that are still in HTTP, those whose answer is under way after a second, and frees; turns the
  * loop meanwhile. Upgraded sockets must be closed. Harmless after a start that failed. */

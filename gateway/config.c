@@ -61,6 +61,9 @@ static void judge_times(struct config *cfg, const struct gateway_config *v)
     if (v->idle_ping >= v->connection_timeout)
         config_problem(cfg, CONFIG_ERROR,
                        "IDLE_PING must be shorter than CONNECTION_TIMEOUT, or every quiet client is closed");
+    if (v->admission_rate != 0 && v->admission_wait >= v->answer_timeout)
+        config_problem(cfg, CONFIG_ERROR,
+                       "ADMISSION_WAIT must be shorter than ANSWER_TIMEOUT, or who waits is cut off before its turn");
 }
 
 static void judge_words(struct config *cfg, const struct gateway_config *v)

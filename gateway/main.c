@@ -169,6 +169,8 @@ int main(int argc, char **argv)
     g.workers = xcalloc(g.worker_count, sizeof(*g.workers));
     limit_init(&g.addresses, (unsigned)values.max_connections_per_ip);
     g.seats.max = (uint64_t)values.max_connections;
+    admission_rate_init(&g.admission, (uint64_t)values.admission_rate, (uint64_t)values.admission_burst,
+                        values.admission_wait);
     raise_descriptors();
     metrics_init(&g.metrics, &gateway_metrics_table);
     process_measure(&g.process, &g.metrics, "tidegate-gateway");

@@ -3,6 +3,7 @@
 #include "gateway/upgrade.h"
 #include "common/clock.h"
 #include "common/event_id.h"
+#include "common/hash.h"
 #include "common/log.h"
 #include "gateway/client_ip.h"
 #include "gateway/conn.h"
@@ -22,6 +23,10 @@ struct upgrade {
     struct limit_entry *ip;
     bool seated;
     uint32_t message_max;
+    struct slice protocol; /* the sub-protocol to say; p NULL: none */
+    char accept[HANDSHAKE_ACCEPT_LEN + 1];
+    struct admission_ticket ticket; /* while it waits for its turn, and the request with it */
+    struct http_pending *pending;
     bool refused;
     enum close_reason why;
     struct auth_verdict verdict;
@@ -67,13 +72,15 @@ static void on_upgraded(void *data, h2o_socket_t *sock)
     upgrade_free(u);
 }
 
-static void accept_upgrade(h2o_req_t *req, const struct handshake *hs, struct upgrade *u)
+static void accept_upgrade(h2o_req_t *req, struct upgrade *u)
 {
-    char accept[HANDSHAKE_ACCEPT_LEN + 1];
-    handshake_accept(hs, accept);
-    http_add_header(req, "sec-websocket-accept", slice_make(accept, HANDSHAKE_ACCEPT_LEN));
-    if (hs->protocol >= 0)
-        http_add_header(req, "sec-websocket-protocol", hs->supported[hs->protocol]);
+    if (!u->refused && u->dialect->id != DIALECT_ID_ECHO && bus_is_away(&u->worker->bus)) {
+        u->refused = true;
+        u->why = CLOSE_BACKEND;
+    }
+    http_add_header(req, "sec-websocket-accept", slice_make(u->accept, HANDSHAKE_ACCEPT_LEN));
+    if (u->protocol.p != NULL)
+        http_add_header(req, "sec-websocket-protocol", u->protocol);
     http_upgrade(req, "websocket", on_upgraded, u);
 }
 
@@ -105,15 +112,32 @@ static bool origin_passes(struct worker *w, h2o_req_t *req)
     return false;
 }
 
+static void refuse_for_now(struct worker *w, h2o_req_t *req, unsigned retry_s, const char *code, const char *message)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "%u", retry_s);
+    http_add_header(req, "retry-after", slice_of(text));
+    http_reply_error(req, 503, code, message);
+}
+
+static void refuse_draining(struct worker *w, h2o_req_t *req)
+{
+    counter_add(&w->metrics->handshakes_refused[REFUSED_DRAINING], 1);
+    refuse_for_now(w, req, 1, "draining", "This gateway is going down; try again");
+}
+
 static bool process_has_room(h2o_req_t *req, struct upgrade *u)
 {
     struct worker *w = u->worker;
-    u->seated = !w->draining && limit_seat_take(&w->gateway->seats) == 0;
+    if (w->draining) {
+        refuse_draining(w, req);
+        return false;
+    }
+    u->seated = limit_seat_take(&w->gateway->seats) == 0;
     if (u->seated)
         return true;
     counter_add(&w->metrics->handshakes_refused[REFUSED_FULL], 1);
-    http_add_header(req, "retry-after", SLICE("1"));
-    http_reply_error(req, 503, "full", "This gateway takes no more connections; try again");
+    refuse_for_now(w, req, 1, "full", "This gateway takes no more connections; try again");
     return false;
 }
 
@@ -229,10 +253,52 @@ static bool read_standing(h2o_req_t *req, struct upgrade *u)
     return true;
 }
 
-static struct upgrade *upgrade_new(struct worker *w, const struct dialect *d, uint64_t message_max)
+/* Its turn has come, or this gateway is going down. */
+static void on_turn(struct admission_ticket *t, bool admitted)
+{
+    struct upgrade *u = CONTAINER_OF(t, struct upgrade, ticket);
+    h2o_req_t *req = http_pending_take(u->pending);
+    if (req != NULL && admitted) {
+        accept_upgrade(req, u);
+        return;
+    }
+    if (req != NULL)
+        refuse_draining(u->worker, req);
+    upgrade_free(u);
+}
+
+/* Those who are turned away come back over a while twice as long as they would have waited. */
+static unsigned retry_after_admission(const struct worker *w)
+{
+    return (unsigned)(1 + hash_random() % (2 * w->cfg->admission_wait / 1000 + 1));
+}
+
+/* Whoever is let in only to hear why it is not takes no turn from those who may come in. */
+static void admit(h2o_req_t *req, struct upgrade *u)
+{
+    struct worker *w = u->worker;
+    switch (u->refused ? ADMISSION_NOW : admission_ask(&w->admission, &u->ticket, on_turn)) {
+    case ADMISSION_NOW:
+        accept_upgrade(req, u);
+        return;
+    case ADMISSION_LATER:
+        u->pending = http_pending_new(req);
+        return;
+    case ADMISSION_NEVER:
+        counter_add(&w->metrics->handshakes_refused[REFUSED_ADMISSION], 1);
+        refuse_for_now(w, req, retry_after_admission(w), "too_fast", "Too many are coming at once; try again");
+        upgrade_free(u);
+    }
+}
+
+static struct upgrade *upgrade_new(struct worker *w, const struct dialect *d, const struct handshake *hs,
+                                   uint64_t message_max)
 {
     struct upgrade *u = xcalloc(1, sizeof(*u));
     *u = (struct upgrade){.worker = w, .dialect = d, .message_max = (uint32_t)message_max};
+    if (hs->protocol >= 0)
+        u->protocol = hs->supported[hs->protocol];
+    handshake_accept(hs, u->accept);
     return u;
 }
 
@@ -247,17 +313,13 @@ void upgrade_on_ws(struct http_server *s, h2o_req_t *req)
     const struct dialect *d = choose_dialect(w, req, &hs);
     if (d == NULL)
         return;
-    struct upgrade *u = upgrade_new(w, d, w->cfg->max_message_size);
+    struct upgrade *u = upgrade_new(w, d, &hs, w->cfg->max_message_size);
     if (!read_standing(req, u) || !process_has_room(req, u) || !address_has_room(req, u) ||
         !authenticate(req, &hs, u)) {
         upgrade_free(u);
         return;
     }
-    if (!u->refused && bus_is_away(&w->bus)) {
-        u->refused = true;
-        u->why = CLOSE_BACKEND;
-    }
-    accept_upgrade(req, &hs, u);
+    admit(req, u);
 }
 
 void upgrade_on_echo(struct http_server *s, h2o_req_t *req)
@@ -270,9 +332,9 @@ void upgrade_on_echo(struct http_server *s, h2o_req_t *req)
     }
     if (!read_handshake(w, req, &hs, NULL, 0))
         return;
-    struct upgrade *u = upgrade_new(w, dialects[DIALECT_ID_ECHO], ECHO_MESSAGE_MAX);
+    struct upgrade *u = upgrade_new(w, dialects[DIALECT_ID_ECHO], &hs, ECHO_MESSAGE_MAX);
     if (process_has_room(req, u))
-        accept_upgrade(req, &hs, u);
+        accept_upgrade(req, u);
     else
         upgrade_free(u);
 }

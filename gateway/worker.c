@@ -75,19 +75,22 @@ static void walk_due(struct worker *w)
         conn_abort(conn_of(p));
 }
 
-/* An even share of what is left each tick; everybody in the last one. */
+/* In no order that a client could tell; those that are not welcomed yet go last. */
+static struct conn *next_to_leave(struct worker *w)
+{
+    struct list *lists[] = {&w->roster.beating, &w->roster.resuming, &w->roster.joining};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        struct roster_place *p = roster_first_due(lists[i], UINT64_MAX);
+        if (p != NULL)
+            return conn_of(p);
+    }
+    BUG("a connection that is in no list");
+}
+
 static void drain_some(struct worker *w)
 {
-    uint64_t now = w->loop.now_ms;
-    uint64_t ticks = now < w->drain_until_ms ? (w->drain_until_ms - now) / TICK_MS + 1 : 1;
-    for (size_t n = (w->roster.connections + ticks - 1) / ticks; n > 0; n--) {
-        struct roster_place *p = roster_first_due(&w->roster.beating, UINT64_MAX);
-        if (p == NULL)
-            p = roster_first_due(&w->roster.resuming, UINT64_MAX);
-        if (p == NULL)
-            p = roster_first_due(&w->roster.joining, UINT64_MAX);
-        conn_close(conn_of(p), CLOSE_DRAIN);
-    }
+    for (size_t n = pace_due(&w->drain, w->loop.now_ms, w->roster.connections); n > 0; n--)
+        conn_close(next_to_leave(w), CLOSE_DRAIN);
     if (w->roster.live > 0)
         return;
     if (!w->left) {
@@ -135,9 +138,13 @@ static void on_drain(struct post *p)
     struct worker *w = CONTAINER_OF(p, struct worker, drain_post);
     if (w->draining)
         return;
+    uint64_t window = w->cfg->drain_seconds;
     w->draining = true;
-    w->drain_until_ms = w->loop.now_ms + w->cfg->drain_seconds;
+    gauge_set(&w->metrics->draining, 1);
+    /* the last one is told in time for its goodbye */
+    pace_start(&w->drain, w->loop.now_ms, window - MIN(CLOSE_GRACE_MS, window / 10));
     http_server_stop_listening(&w->http);
+    admission_dismiss(&w->admission);
 }
 
 void worker_drain(struct worker *w)
@@ -221,6 +228,7 @@ int worker_init(struct worker *w, struct gateway *g, unsigned index, const struc
     loop_add_hook(&w->loop, &w->turn, on_turn);
     replays_init(&w->replays, &w->ctx, &w->bus, &w->cursors, g->cfg->replay_memory / g->worker_count);
     bus_init(&w->bus, &w->ctx, &w->hub, &w->fanout, &w->census, &g->redis);
+    admission_init(&w->admission, &w->ctx, &g->admission);
     census_init(&w->census, &w->ctx, &w->hub, &w->roster, id, redis_of, w);
     cursors_init(&w->cursors, &w->ctx, redis_of, w, conn_ping);
     timer_init(&w->tick, on_tick);
@@ -243,7 +251,9 @@ void worker_release(struct worker *w)
     bus_release(&w->bus);
     census_release(&w->census);
     replays_release(&w->replays);
+    admission_dismiss(&w->admission);
     http_server_release(&w->http);
+    admission_release(&w->admission);
     reap(w);
     cursors_release(&w->cursors);
     conn_home_release(&w->home);

@@ -5,12 +5,14 @@
 
 #include "common/http_server.h"
 #include "common/process.h"
+#include "gateway/admission.h"
 #include "gateway/auth.h"
 #include "gateway/bus.h"
 #include "gateway/census.h"
 #include "gateway/conn.h"
 #include "gateway/fanout.h"
 #include "gateway/hub.h"
+#include "gateway/pace.h"
 #include "gateway/replay.h"
 #include "gateway/roster.h"
 
@@ -24,6 +26,7 @@ struct worker {
     struct context ctx;
     struct http_server http;
     struct auth auth;
+    struct admission admission;
     struct roster roster;
     struct hub hub;
     struct conn_home home;
@@ -36,7 +39,7 @@ struct worker {
     struct turn_hook turn;
     struct post drain_post;
     bool draining, left;
-    uint64_t drain_until_ms;
+    struct pace drain;
     atomic_bool ready; /* as it was after the last turn; any thread may look */
 };
 
@@ -47,6 +50,7 @@ struct gateway {
     struct redis_site redis;
     struct limit addresses;
     struct limit_seats seats;
+    struct admission_rate admission;
     struct metrics metrics;
     struct process process;
     unsigned worker_count;
@@ -58,7 +62,8 @@ struct gateway {
 int worker_init(struct worker *w, struct gateway *g, unsigned index, const struct http_server_conf *http, char **why);
 void worker_run(struct worker *w);
 void worker_release(struct worker *w);
-/* From any thread: stop listening, send the clients away over DRAIN_SECONDS, then worker_run returns. */
+/* From any thread: stop listening, send the clients away one by one so that the last is gone when DRAIN_SECONDS are
+ * over, then worker_run returns. */
 void worker_drain(struct worker *w);
 
 /* Whether all workers are ready: a client cannot choose the one that takes it. From any thread. */
