@@ -4,8 +4,9 @@
 #include "loadtest/lib/crowd.h"
 
 #include "common/clock.h"
+#include "common/wire.h"
+#include "loadtest/lib/sent.h"
 #include "loadtest/lib/token.h"
-#include "loadtest/lib/wire.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -124,7 +125,7 @@ static void on_data(struct crowd *c, const struct wire_frame *f, struct slice pa
     c->tally->bytes += f->length;
     if (!f->fin)
         return;
-    uint64_t sent = wire_sent_us(payload, &c->hint), now = sent ? clock_wall_us() : 0;
+    uint64_t sent = sent_us(payload, &c->hint), now = sent ? clock_wall_us() : 0;
     if (sent != 0)
         hist_add(&c->tally->latency, now > sent ? now - sent : 0);
     c->tally->messages++;

@@ -2,10 +2,10 @@
  * random while. It never asks whether it is worth while: a client that gives up would hide a loss. */
 #include "tests/chaos/device.h"
 #include "loadtest/lib/token.h"
-#include "loadtest/lib/wire.h"
 #include "tests/chaos/heard.h"
 
 #include "common/clock.h"
+#include "common/wire.h"
 
 #include <errno.h>
 #include <inttypes.h>

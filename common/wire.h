@@ -1,7 +1,7 @@
-/* The client's half of RFC 6455, as little of it as a load tool needs: the opening request, server frames (which are
- * not masked) and masked control frames. Bytes in, bytes out; no I/O. */
-#ifndef TIDEGATE_LOADTEST_WIRE_H
-#define TIDEGATE_LOADTEST_WIRE_H
+/* The client's half of RFC 6455, as little of it as probes and load tools need: the opening request, server frames
+ * (which are not masked) and masked control frames. Bytes in, bytes out; no I/O. */
+#ifndef TIDEGATE_COMMON_WIRE_H
+#define TIDEGATE_COMMON_WIRE_H
 
 #include "common/slice.h"
 
@@ -36,10 +36,5 @@ unsigned wire_close_code(struct slice payload);
 size_t wire_request(struct slice host, struct slice path, struct slice token, char *out, size_t room);
 /* Reads the answer's head: MORE, or its length and HTTP status. BAD: not HTTP, or a 101 with the wrong accept key. */
 enum wire_result wire_response(struct slice in, size_t *head, unsigned *status);
-
-/* When the message was sent, by its own word: the payload's member "sent_us" (wall microseconds), else its
- * "timestamp" (ISO 8601, UTC, with or without a fraction); 0 when there is neither. *hint remembers where the member
- * stood last time. */
-uint64_t wire_sent_us(struct slice payload, size_t *hint);
 
 #endif
