@@ -70,6 +70,7 @@ struct config *config_new(const struct config_table *t, void *values)
     struct config *cfg = xcalloc(1, sizeof(*cfg));
     *cfg = (struct config){.table = t, .values = values, .environment = nothing};
     cfg->settings = xcalloc(t->option_count, sizeof(*cfg->settings));
+    cfg->asked = xcalloc(t->action_count + 1, sizeof(*cfg->asked));
     return cfg;
 }
 
@@ -83,6 +84,7 @@ void config_free(struct config *cfg)
     for (size_t i = 0; i < cfg->note_count; i++)
         free(cfg->notes[i].text);
     free(cfg->settings);
+    free(cfg->asked);
     free(cfg->file_lines);
     free(cfg->notes);
     free(cfg);
@@ -252,6 +254,27 @@ static void check(struct config *cfg, FILE *out)
         cfg->table->check(cfg, cfg->values, out);
 }
 
+const char *config_asked(const struct config *cfg, const char *flag)
+{
+    for (size_t i = 0; i < cfg->table->action_count; i++)
+        if (strcmp(cfg->table->actions[i].flag, flag) == 0)
+            return cfg->asked[i];
+    BUG("no action %s", flag);
+}
+
+/* True when something else than a run is asked for; what only says more of an action must have it. */
+static bool judge_actions(struct config *cfg)
+{
+    bool any = false;
+    for (size_t i = 0; i < cfg->table->action_count; i++) {
+        const struct config_action *a = &cfg->table->actions[i];
+        any = any || cfg->asked[i] != NULL;
+        if (cfg->asked[i] != NULL && a->of != NULL && config_asked(cfg, a->of) == NULL)
+            config_problem(cfg, CONFIG_ERROR, "--%s goes with --%s", a->flag, a->of);
+    }
+    return any;
+}
+
 int config_start(struct config *cfg, int argc, char *const *argv, char *const *env, FILE *out, FILE *err)
 {
     cfg->environment = env;
@@ -264,7 +287,7 @@ int config_start(struct config *cfg, int argc, char *const *argv, char *const *e
     resolve(cfg);
     if (print_document(cfg, out))
         return 0;
-    if (cfg->table->validate != NULL)
+    if (!judge_actions(cfg) && cfg->table->validate != NULL)
         cfg->table->validate(cfg, cfg->values);
     if (!is_refused(cfg) && cfg->request == CONFIG_CHECK)
         check(cfg, out);

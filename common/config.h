@@ -57,6 +57,15 @@ struct config_preset {
     const char *profile, *env, *value;
 };
 
+/* What a program can be asked to do instead of its usual run, on the command line only: --probe URL. One with `of` only
+ * says more of the action of that name. Rows are named in --help in the order of the table. */
+struct config_action {
+    const char *flag;  /* without dashes */
+    const char *value; /* what stands behind it, for --help */
+    const char *of;    /* NULL: an action by itself */
+    const char *help;
+};
+
 struct config;
 
 struct config_table {
@@ -66,9 +75,12 @@ struct config_table {
     size_t option_count;
     const struct config_preset *presets;
     size_t preset_count;
+    const struct config_action *actions;
+    size_t action_count;
     /* Environment variables that are handed on (config_next_variable), and what --help says of them; or NULL. */
     const char *prefix, *prefix_help;
-    /* Optional. Judges options against each other; the values are filled, problems go to config_problem. */
+    /* Optional. Judges options against each other; the values are filled, problems go to config_problem. Not called
+     * when an action is asked for, which may need less than a run. */
     void (*validate)(struct config *cfg, const void *values);
     /* The README's table of metrics, for --print-config metrics. */
     void (*print_metrics)(struct buf *out);
@@ -89,11 +101,14 @@ void config_free(struct config *cfg);
  *     if (code != CONFIG_RUN)
  *         return code;
  *
+ * An action is asked for by CONFIG_RUN too: config_asked tells.
  * Returns CONFIG_RUN, or the code to exit with: 0 after --help, --version,
  * --check or --print-config (on out), 2 when something is refused (every reason a line on err). env is environ's form.
  * *Borrows* env until config_free. */
 #define CONFIG_RUN (-1)
 int config_start(struct config *cfg, int argc, char *const *argv, char *const *env, FILE *out, FILE *err);
+/* The text behind the flag of an action, in argv; NULL: it was not given. */
+const char *config_asked(const struct config *cfg, const char *flag);
 /* Says through the log what config_start found unsafe or odd, but not refused. */
 void config_log_warnings(const struct config *cfg);
 

@@ -2,6 +2,8 @@
  * found in effect. */
 #include "common/config_internal.h"
 
+#include <stdlib.h>
+
 static const char how_written[] =
     "Times are written 500ms, 30s, 2m, 1h or 7d. A bare number takes the unit in which the default is written; where\n"
     "that has none, it is seconds below 1,000 and milliseconds from there on. Bytes are written 65536, 64k or 16MiB\n"
@@ -50,6 +52,13 @@ static void append_option_help(struct buf *b, const struct config_table *t, cons
     buf_lit(b, ".\n");
 }
 
+static void append_action_help(struct buf *b, const struct config_action *a)
+{
+    char *flag = xasprintf("--%s %s", a->flag, a->value);
+    buf_printf(b, "  %-30s %s\n", flag, a->help);
+    free(flag);
+}
+
 void config_help(const struct config_table *t, struct buf *out)
 {
     buf_printf(out, "Usage: %s [--name value | --name=value]...\n\n%s\n", t->program, t->summary);
@@ -63,6 +72,8 @@ void config_help(const struct config_table *t, struct buf *out)
             "  --print-config env             prints a .env for the PROFILE, ends\n"
             "  --print-config metrics         prints the table of metrics, ends\n"
             "  --env-file FILE                reads NAME=value lines\n");
+    for (size_t i = 0; i < t->action_count; i++)
+        append_action_help(out, &t->actions[i]);
     for (size_t i = 0; i < t->option_count; i++)
         append_option_help(out, t, &t->options[i]);
     if (t->prefix != NULL)

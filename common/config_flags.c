@@ -93,6 +93,8 @@ static struct slice nearest(const struct config_table *t, struct slice flag)
             consider(flag, name, &best, &least);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         consider(flag, slice_of(commands[i].flag), &best, &least);
+    for (size_t i = 0; i < t->action_count; i++)
+        consider(flag, slice_of(t->actions[i].flag), &best, &least);
     return least <= MAX(2, best.n / 3) ? best : (struct slice){0};
 }
 
@@ -172,6 +174,19 @@ static void read_command(struct flags *f, const struct command *command, struct 
         config_read_file(f->cfg, value.p);
 }
 
+/* True when the flag is one of the program's own actions. */
+static bool read_action(struct flags *f, struct slice flag, struct slice value)
+{
+    const struct config_table *t = f->cfg->table;
+    for (size_t i = 0; i < t->action_count; i++)
+        if (slice_eq(flag, slice_of(t->actions[i].flag))) {
+            if (take_value(f, flag, &value))
+                f->cfg->asked[i] = value.p; /* NUL-terminated: it ends where its argument ends */
+            return true;
+        }
+    return false;
+}
+
 static void read_flag(struct flags *f, struct slice argument)
 {
     if (slice_eq(argument, SLICE("-h")))
@@ -187,7 +202,7 @@ static void read_flag(struct flags *f, struct slice argument)
         read_command(f, command, value);
     else if (o != NULL)
         read_option(f, o, name, flag, value);
-    else
+    else if (!read_action(f, flag, value))
         refuse_unknown(f, flag, value);
 }
 

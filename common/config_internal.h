@@ -47,6 +47,7 @@ struct config {
     struct config_note *notes;
     size_t note_count;
     enum config_request request;
+    const char **asked; /* by action: the text behind its flag in argv, or NULL */
     bool production;
 };
 

@@ -3,6 +3,7 @@
 #include "gateway/config.h"
 #include "gateway/metrics.h"
 #include "common/config_table.h"
+#include "common/probe.h"
 #include "common/redis_site.h"
 #include "gateway/client_ip.h"
 #include "gateway/dialect.h"
@@ -103,10 +104,16 @@ static void print_metrics(struct buf *out)
     metrics_markdown(&gateway_metrics_table, out);
 }
 
+static const struct config_action actions[] = {
+    PROBE_ACTIONS("http://host:port/path, or /path of this gateway,"),
+};
+
 const struct config_table gateway_config_table = {
     .program = "tidegate-gateway",
     .summary = "Holds the WebSockets of a Tidegate cluster and delivers what the routers put into Redis.",
     CONFIG_ROWS,
+    .actions = actions,
+    .action_count = ARRAY_LEN(actions),
     .validate = validate,
     .print_metrics = print_metrics,
 };

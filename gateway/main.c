@@ -1,5 +1,6 @@
 /* tidegate-gateway: reads the configuration, starts one worker a CPU, waits for a signal, drains. */
 #include "common/log.h"
+#include "common/probe.h"
 #include "gateway/api.h"
 #include "gateway/stats.h"
 #include "gateway/worker.h"
@@ -148,11 +149,19 @@ static void draw_id(char out[17])
         snprintf(out + 2 * i, 3, "%02x", bytes[i]);
 }
 
+static int probe(const struct config *cfg, const struct gateway_config *v)
+{
+    const struct probe_self self = {.program = "tidegate-gateway", .host = v->host, .port = (uint16_t)v->port};
+    return probe_run(cfg, &self);
+}
+
 int main(int argc, char **argv)
 {
     struct gateway_config values;
     struct config *cfg = config_new(&gateway_config_table, &values);
     int rc = config_start(cfg, argc, argv, environ, stdout, stderr);
+    if (rc == CONFIG_RUN && config_asked(cfg, "probe") != NULL)
+        rc = probe(cfg, &values);
     if (rc != CONFIG_RUN) {
         config_free(cfg);
         return rc;

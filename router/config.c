@@ -2,6 +2,7 @@
 #include "router/config.h"
 #include "router/metrics.h"
 #include "common/config_table.h"
+#include "common/probe.h"
 #include "common/redis_site.h"
 
 #include <stdlib.h>
@@ -69,10 +70,16 @@ static void print_metrics(struct buf *out)
     metrics_markdown(&router_metrics_table, out);
 }
 
+static const struct config_action actions[] = {
+    PROBE_ACTIONS("http://host:port/path, or /path of this router,"),
+};
+
 const struct config_table router_config_table = {
     .program = "tidegate-router",
     .summary = "Moves events from Kafka to Redis, where the gateways of a Tidegate cluster find them.",
     CONFIG_ROWS,
+    .actions = actions,
+    .action_count = ARRAY_LEN(actions),
     .prefix = "KAFKA_CONFIG_",
     .prefix_help = "Any librdkafka property: KAFKA_CONFIG_SASL_MECHANISM is sasl.mechanism.",
     .validate = validate,

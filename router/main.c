@@ -1,6 +1,7 @@
 /* tidegate-router: reads the configuration and the routes, starts, and ends in order when it is told to. */
 #include "common/config.h"
 #include "common/log.h"
+#include "common/probe.h"
 #include "router/app.h"
 #include "router/embedded_kafka.h"
 #include "router/endpoints.h"
@@ -312,6 +313,12 @@ static int run(struct config *cfg, const struct router_config *v)
     return rc;
 }
 
+static int probe(const struct config *cfg, const struct router_config *v)
+{
+    const struct probe_self self = {.program = "tidegate-router", .host = v->host, .port = (uint16_t)v->port};
+    return probe_run(cfg, &self);
+}
+
 int main(int argc, char **argv)
 {
     struct router_config values;
@@ -319,6 +326,8 @@ int main(int argc, char **argv)
     table.check = check;
     struct config *cfg = config_new(&table, &values);
     int rc = config_start(cfg, argc, argv, environ, stdout, stderr);
+    if (rc == CONFIG_RUN && config_asked(cfg, "probe") != NULL)
+        rc = probe(cfg, &values);
     if (rc == CONFIG_RUN) {
         log_set_threshold(values.log_level);
         config_log_warnings(cfg);

@@ -35,6 +35,11 @@ static void print_metrics(struct buf *out)
     buf_lit(out, "metrics\n");
 }
 
+static const struct config_action actions[] = {
+    {"look", "PLACE", NULL, "looks somewhere"},
+    {"look-hard", "REASON", "look", "looks harder"},
+};
+
 static const struct config_table table = {
     .program = "test",
     .summary = "Tests.",
@@ -44,6 +49,8 @@ static const struct config_table table = {
     .validate = validate,
     .print_metrics = print_metrics,
     .check = check,
+    .actions = actions,
+    .action_count = ARRAY_LEN(actions),
 };
 
 /* One start of the program. */
@@ -475,6 +482,29 @@ static void test_check_prints_what_is_in_effect(void **state)
     stop(r);
 }
 
+static void test_actions(void **state)
+{
+    struct run *r = start(WORDS("--look=there", "--count", "5"), NOTHING);
+    assert_int_equal(r->code, CONFIG_RUN);
+    assert_string_equal(config_asked(r->cfg, "look"), "there");
+    assert_null(config_asked(r->cfg, "look-hard"));
+    assert_int_equal(r->v.count, 5);
+    stop(r);
+    r = start(NOTHING, NOTHING);
+    assert_null(config_asked(r->cfg, "look"));
+    stop(r);
+    /* Options are not judged against each other for it, but each is still read. */
+    r = start(WORDS("--look", "here", "--look-hard", ""), WORDS("COUNT=7"));
+    assert_int_equal(r->code, CONFIG_RUN);
+    assert_string_equal(config_asked(r->cfg, "look-hard"), "");
+    stop(r);
+    assert_refused(WORDS("--look=here"), WORDS("COUNT=x"),
+                   "test: error: COUNT=x (in the environment) is not allowed: number, 1 or 5 to 10 or 3\n");
+    assert_refused(WORDS("--look"), NOTHING, "test: error: --look: a value must follow\n");
+    assert_refused(WORDS("--look-hard=x"), NOTHING, "test: error: --look-hard goes with --look\n");
+    assert_refused(WORDS("--lok=x"), NOTHING, "test: error: --lok: no such flag; did you mean --look?\n");
+}
+
 static void test_help_and_version(void **state)
 {
     struct run *r = start(WORDS("--help", "--nonsense"), WORDS("COUNT=x"));
@@ -484,6 +514,7 @@ static void test_help_and_version(void **state)
     assert_non_null(strstr(r->out, "  THE_SECRET, OLD_SECRET, --the-secret, --old-secret\n      A secret.\n"));
     assert_non_null(strstr(r->out, "Default 30; slow 45s; millis 2000ms. Allowed: time, 0 or 100ms to 1h.\n"));
     assert_non_null(strstr(r->out, "  PASS_<NAME>\n      Handed on.\n"));
+    assert_non_null(strstr(r->out, "  --look PLACE                   looks somewhere\n"));
     stop(r);
     r = start(WORDS("-h"), NOTHING);
     assert_int_equal(r->code, 0);
@@ -551,6 +582,7 @@ int main(void)
         cmocka_unit_test(test_lookup),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_check_prints_what_is_in_effect),
+        cmocka_unit_test(test_actions),
         cmocka_unit_test(test_help_and_version),
         cmocka_unit_test(test_documents),
         cmocka_unit_test(test_profile_defaults_for_tests),
