@@ -74,7 +74,7 @@ class Demo:
     def __init__(self, ports):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tidegate-demo-"))
         self.ports = ports
-        self.secret = secrets.token_urlsafe(32)
+        self.secret = os.environ.get("JWT_SECRET_KEY") or secrets.token_urlsafe(32)
         self.token = jwt.user(self.secret, USER, seconds=86400)
         self.procs = []
         self.kafka = Kcat()

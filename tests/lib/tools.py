@@ -1,6 +1,6 @@
 """What the tests use and Debian does not package: pinned, fetched or built once, kept in a cache outside the tree.
 
-    python3 tests/lib/tools.py python|jars|websocat|node [more...]     prints the path of each, fetching what is missing
+    python3 tests/lib/tools.py python|jars|websocat|k6|node [more...]     prints the path of each, fetching what is missing
 
 The cache is $TIDEGATE_CACHE, else ~/.cache/tidegate. A name holds its version, so another version is another folder.
 """
@@ -17,6 +17,7 @@ CACHE = pathlib.Path(os.environ.get("TIDEGATE_CACHE") or pathlib.Path.home() / "
 WEBSOCKETS = "17.4"
 KAFKA = "4.4.0"
 WEBSOCAT = "1.14.1"
+K6 = "1.8.1"
 NODE_MODULES = ["ws@8.23.0", "playwright-core@1.65.1"]
 
 # kafka-tools-api is named by the broker's own description but was never published; the broker does not load it.
@@ -63,6 +64,11 @@ def make_websocat(folder):
     shutil.rmtree(folder / "target")
 
 
+def make_k6(folder):
+    run(["go", "install", f"go.k6.io/k6@v{K6}"], folder, f"k6 {K6}",
+        env={"GOBIN": str(folder / "bin"), "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"})
+
+
 def make_node(folder):
     run(["npm", "install", "--silent", "--no-package-lock", "--no-audit", "--no-fund", "--prefix", ".", *NODE_MODULES],
         folder, "the npm packages " + " and ".join(NODE_MODULES))
@@ -73,6 +79,7 @@ TOOLS = {
     "python": (f"python-websockets-{WEBSOCKETS}", "a Python with websockets", make_python, "venv/bin/python"),
     "jars": (f"kafka-{KAFKA}", "Apache Kafka's jars (10 s)", make_jars, "lib"),
     "websocat": (f"websocat-{WEBSOCAT}", "websocat, built from source (2 min)", make_websocat, "bin/websocat"),
+    "k6": (f"k6-{K6}", "k6, built from source (3 min)", make_k6, "bin/k6"),
     "node": ("node-" + "-".join(m.replace("@", "-") for m in NODE_MODULES), "npm packages", make_node, "node_modules"),
 }
 
