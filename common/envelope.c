@@ -5,6 +5,7 @@
 #include "common/event_id.h"
 #include "common/mp.h"
 #include "common/target.h"
+#include "common/traceparent.h"
 
 #define ELEMENTS 11 /* that every envelope has */
 
@@ -102,6 +103,8 @@ static int read_optionals(struct slice *in, struct envelope *out)
         read_optional(in, &out->conflate_key) != 0 || mp_read_uint(in, &flags) != 0)
         return -1;
     out->flags = (uint32_t)flags;
+    if (traceparent_kind(out->traceparent) != TRACEPARENT_SOUND)
+        out->traceparent = (struct slice){0};
     return 0;
 }
 

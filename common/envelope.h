@@ -10,7 +10,7 @@
  *   5 kind         integer: 0 JSON, 1 text, 2 binary
  *   6 payload      str (JSON, text) or bin (binary); JSON is one whole value, byte for byte the publisher's
  *   7 source       str or nil: the device that must not hear its own echo
- *   8 traceparent  str or nil: W3C trace context
+ *   8 traceparent  str or nil: W3C trace context; what is none (traceparent.h) is read as nil
  *   9 conflate     str or nil: of several events with this key only the last matters
  *  10 flags        integer, bits of enum envelope_flag; unknown bits are ignored
  *  11 coordinate   str or nil, and may be missing: where an event whose key is a publisher's own stands in Kafka

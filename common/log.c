@@ -56,6 +56,8 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     clock_iso8601(clock_wall_ms(), time);
     buf_printf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"", time, level_names[level], event);
     for (size_t i = 0; i < count; i++) {
+        if (fields[i].kind == LOG_FIELD_TEXT && fields[i].text.p == NULL)
+            continue;
         buf_printf(&line, ",\"%s\":", fields[i].name);
         if (fields[i].kind == LOG_FIELD_INT)
             buf_printf(&line, "%lld", (long long)fields[i].number);

@@ -1,5 +1,6 @@
 /* Structured logs: one JSON object a line on stderr, {"time":…,"level":…,"event":…, fields…}. An event is a fixed
- * snake_case word; what varies is a field. Never log a token. Safe from any thread. */
+ * snake_case word; what varies is a field, and a text that is absent (p NULL) is left out. Never log a token. Safe from
+ * any thread. */
 #ifndef TIDEGATE_COMMON_LOG_H
 #define TIDEGATE_COMMON_LOG_H
 

@@ -71,7 +71,7 @@ static struct frame *encode_event(const struct envelope *e, uint64_t position)
     if (e->kind == ENVELOPE_BINARY)
         return NULL;
     frame_begin(&b);
-    buf_reserve(&b, e->payload.n + e->key.n + e->event.n + 96);
+    buf_reserve(&b, e->payload.n + e->key.n + e->event.n + e->traceparent.n + 112);
     buf_lit(&b, "{\"type\":");
     json_write_string(&b, e->event);
     append_payload(&b, e);
@@ -82,6 +82,11 @@ static struct frame *encode_event(const struct envelope *e, uint64_t position)
     if (e->key.n > 0) {
         buf_lit(&b, ",\"key\":");
         json_write_string(&b, e->key);
+    }
+    if (e->traceparent.p != NULL) { /* hex and dashes: nothing to escape */
+        buf_lit(&b, ",\"traceparent\":\"");
+        buf_append(&b, e->traceparent);
+        buf_byte(&b, '"');
     }
     buf_byte(&b, '}');
     return frame_finish(&b, WS_OP_TEXT);

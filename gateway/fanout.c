@@ -2,6 +2,8 @@
 #include "gateway/fanout.h"
 #include "common/clock.h"
 #include "common/fault.h"
+#include "common/log.h"
+#include "common/traceparent.h"
 #include "gateway/conn.h"
 
 void fanout_init(struct fanout *f, struct context *ctx)
@@ -88,6 +90,9 @@ static void deliver(struct fanout *f, struct target *t, struct parcel *p)
         f->read_us = clock_wall_us(); /* once a turn: what arrives together was read together */
     size_t count = queue_to_members(t, p, e->id);
     counter_add(&f->ctx->metrics->messages_sent, count);
+    if (e->traceparent.p != NULL)
+        log_debug("event_queued", LOG_SL("trace_id", traceparent_trace_id(e->traceparent)), LOG_SL("key", e->key),
+                  LOG_SL("target", hub_name(t)), LOG_I("connections", count));
     if (count > 0 && p->lost_at == 0)
         observe_later(f, e, count);
 }

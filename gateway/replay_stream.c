@@ -1,5 +1,6 @@
 /* Sending what was read: merged by id over all targets, and then live. */
 #include "common/log.h"
+#include "common/traceparent.h"
 #include "gateway/replay_internal.h"
 
 /* What it stood behind when Redis lost it may still be on its way back. And a position beyond the target's last event
@@ -55,6 +56,9 @@ static void deliver(struct replay *r, const struct replay_log *log, struct slice
     if (conn_send_missed(c, f)) {
         counter_add(&r->all->ctx->metrics->replayed, 1);
         counter_add(&r->all->ctx->metrics->messages_sent, 1);
+        if (e.traceparent.p != NULL)
+            log_debug("event_replayed", LOG_SL("trace_id", traceparent_trace_id(e.traceparent)), LOG_SL("key", e.key),
+                      LOG_SL("target", hub_name(replay_user(r))));
         conn_sent(c, position);
     }
     frame_unref(f);

@@ -4,6 +4,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/traceparent.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ struct deadletter {
     uint64_t first_ms;
     char *topic; /* the dead letter's */
     char *source;
+    char *trace_id; /* NULL: none */
     int32_t partition;
     int64_t offset;
     struct buf key, value;
@@ -38,14 +40,14 @@ static void add_number(rd_kafka_headers_t *headers, const char *name, int64_t va
     add_header(headers, name, slice_make(text, (size_t)n));
 }
 
-static rd_kafka_headers_t *make_headers(const struct record *r, const char *reason, struct slice detail)
+static rd_kafka_headers_t *make_headers(const struct record *r, const struct refusal *why)
 {
     rd_kafka_headers_t *headers = rd_kafka_headers_new(r->header_count + 5);
     for (size_t i = 0; i < r->header_count; i++)
         rd_kafka_header_add(headers, r->headers[i].name.p, (ssize_t)r->headers[i].name.n, r->headers[i].value.p,
                             (ssize_t)r->headers[i].value.n);
-    add_header(headers, "tidegate-reason", slice_of(reason));
-    add_header(headers, "tidegate-error", detail);
+    add_header(headers, "tidegate-reason", slice_of(why->reason));
+    add_header(headers, "tidegate-error", why->detail);
     add_header(headers, "tidegate-topic", r->topic);
     if (r->offset >= 0) {
         add_number(headers, "tidegate-partition", r->partition);
@@ -65,6 +67,7 @@ static void finish(struct deadletter *d)
     buf_release(&d->value);
     free(d->topic);
     free(d->source);
+    free(d->trace_id);
     free(d);
 }
 
@@ -77,7 +80,7 @@ static void on_failed(struct deadletter *d, const char *why)
         return;
     }
     log_error("record_passed", LOG_S("topic", d->source), LOG_I("partition", d->partition), LOG_I("offset", d->offset),
-              LOG_S("dead_letter_topic", d->topic), LOG_S("reason", why));
+              LOG_S("dead_letter_topic", d->topic), LOG_S("reason", why), LOG_S("trace_id", d->trace_id));
     counter_add(&d->all->metrics->records[RECORD_PASSED], 1);
     finish(d);
 }
@@ -111,24 +114,26 @@ static void on_delivered(struct delivery *delivery, const char *reason)
     finish(d);
 }
 
-void deadletters_send(struct deadletters *dl, const struct record *r, const char *reason, struct slice detail,
+void deadletters_send(struct deadletters *dl, const struct record *r, const struct refusal *why,
                       const struct step *step)
 {
     struct deadletter *d = xcalloc(1, sizeof(*d));
+    struct slice trace_id = traceparent_trace_id(why->traceparent);
     log_warn("dead_letter", LOG_SL("topic", r->topic), LOG_I("partition", r->partition), LOG_I("offset", r->offset),
-             LOG_S("reason", reason), LOG_SL("detail", detail));
+             LOG_S("reason", why->reason), LOG_SL("detail", why->detail), LOG_SL("trace_id", trace_id));
     d->all = dl;
     d->delivery.on_delivered = on_delivered;
     timer_init(&d->retry, on_retry);
     d->first_ms = clock_mono_ms();
     d->topic = xasprintf("%.*s%s", SLICE_ARG(r->topic), dl->suffix);
     d->source = slice_dup(r->topic);
+    d->trace_id = trace_id.p != NULL ? slice_dup(trace_id) : NULL;
     d->partition = r->partition;
     d->offset = r->offset;
     d->has_key = r->key.p != NULL;
     buf_append(&d->key, r->key);
     buf_append(&d->value, r->value);
-    d->headers = make_headers(r, reason, detail);
+    d->headers = make_headers(r, why);
     if (step != NULL) {
         d->step = partition_add_step(step);
         partition_mark_dead_letter(step);

@@ -23,9 +23,16 @@ struct deadletters {
 void deadletters_init(struct deadletters *dl, struct loop *l, struct producer *producer, struct router_metrics *metrics,
                       const char *suffix, uint64_t retry_ms);
 
-/* Sends a record with a word for the reason and a sentence about it. step (may be NULL, for what does not come from
- * Kafka) gets one step more, finished when the dead letter is. */
-void deadletters_send(struct deadletters *dl, const struct record *r, const char *reason, struct slice detail,
+/* Why a record is none of ours; *borrowed*. */
+struct refusal {
+    const char *reason;       /* a word */
+    struct slice detail;      /* a sentence about it */
+    struct slice traceparent; /* sound, or absent */
+};
+
+/* Sends a record with what is wrong with it. step (may be NULL, for what does not come from Kafka) gets one step more,
+ * finished when the dead letter is. */
+void deadletters_send(struct deadletters *dl, const struct record *r, const struct refusal *why,
                       const struct step *step);
 
 #endif

@@ -250,16 +250,18 @@ static enum decode_outcome open_record(struct decoder *d, const struct record *r
 }
 
 /* The event's own attribute goes first: a record's header may tell of the hop that brought it here. */
-static void take_traceparent(const struct carrier *h, const struct content *c, struct event *ev)
+static void take_traceparent(struct decoder *d, struct slice of_event, struct slice of_record)
 {
-    const struct slice either[] = {c->traceparent, h->traceparent};
-    for (size_t i = 0; i < ARRAY_LEN(either) && ev->traceparent.p == NULL; i++) {
+    const struct slice either[] = {of_event, of_record};
+    d->traceparent = NOTHING;
+    d->bad_traceparent = false;
+    for (size_t i = 0; i < ARRAY_LEN(either) && d->traceparent.p == NULL; i++) {
         enum traceparent_kind kind = traceparent_kind(either[i]);
         if (kind == TRACEPARENT_SOUND)
-            ev->traceparent = either[i];
-        ev->bad_traceparent |= kind == TRACEPARENT_MALFORMED;
+            d->traceparent = either[i];
+        d->bad_traceparent |= kind == TRACEPARENT_MALFORMED;
     }
-    ev->bad_traceparent &= ev->traceparent.p == NULL;
+    d->bad_traceparent &= d->traceparent.p == NULL;
 }
 
 /* Makes a text of a template in d->text. *out is absent where an optional field is; a template without pieces too. */
@@ -454,14 +456,16 @@ static enum decode_outcome decode_by_route(struct decoder *d, const struct recor
 {
     struct content c;
     enum decode_outcome outcome = open_record(d, r, h, route, &c);
+    if (c.traceparent.p != NULL)
+        take_traceparent(d, c.traceparent, h->traceparent);
     if (outcome != DECODE_EVENT)
         return outcome;
     *ev = (struct event){
         .route = route,
         .time_ms = r->timestamp_ms > 0 ? (uint64_t)r->timestamp_ms : 0,
+        .traceparent = d->traceparent,
         .flags = route->members ? ENVELOPE_MEMBERS : 0,
     };
-    take_traceparent(h, &c, ev);
     outcome = choose_targets(d, route, &c, ev);
     if (outcome == DECODE_EVENT)
         outcome = make_names(d, h, route, &c, ev);
@@ -475,6 +479,7 @@ enum decode_outcome decode_record(struct decoder *d, const struct record *r, str
     d->field = NOTHING;
     d->why = NULL;
     d->offset = 0;
+    take_traceparent(d, NOTHING, NOTHING);
     buf_clear(&d->inner);
     buf_clear(&d->text);
     buf_clear(&d->payload);
@@ -484,6 +489,7 @@ enum decode_outcome decode_record(struct decoder *d, const struct record *r, str
         return refuse(d, DECODE_TOO_LARGE, NOTHING, NULL);
     struct carrier h;
     read_headers(r, &h);
+    take_traceparent(d, NOTHING, h.traceparent);
     const struct route *route = find_route(d, r, &h);
     if (route == NULL)
         return refuse(d, DECODE_UNKNOWN_TOPIC, NOTHING, NULL);

@@ -29,9 +29,11 @@ struct decoder_conf {
 
 struct decoder {
     struct decoder_conf conf;
-    struct buf inner;   /* data taken out of a CloudEvent's string */
-    struct buf text;    /* names made from templates; reserved once, so that slices of it stay */
-    struct buf payload; /* written once per event */
+    struct buf inner;         /* data taken out of a CloudEvent's string */
+    struct buf text;          /* names made from templates; reserved once, so that slices of it stay */
+    struct buf payload;       /* written once per event */
+    struct slice traceparent; /* of the last record, also when it was refused: sound, or absent */
+    bool bad_traceparent;     /* it is absent because what was there is malformed */
     /* Of the last refusal: */
     struct slice field; /* the field it is about, or absent */
     const char *why;    /* more about it, static, or NULL */

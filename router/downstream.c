@@ -37,12 +37,12 @@ static size_t room(struct consumer *c)
     return n;
 }
 
-static void count_event(struct router_metrics *m, const struct event *ev)
+static void count_event(struct router_metrics *m, const struct decoder *d)
 {
     counter_add(&m->records[RECORD_EVENT], 1);
-    if (ev->traceparent.p != NULL)
+    if (d->traceparent.p != NULL)
         counter_add(&m->traceparents[TRACE_CARRIED], 1);
-    if (ev->bad_traceparent)
+    if (d->bad_traceparent)
         counter_add(&m->traceparents[TRACE_MALFORMED], 1);
 }
 
@@ -54,7 +54,7 @@ static void dispatch(struct downstream *d, struct partition *p, rd_kafka_message
     struct event ev;
     enum decode_outcome outcome = decode_record(&d->decoder, &r, &ev);
     if (outcome == DECODE_EVENT) {
-        count_event(d->metrics, &ev);
+        count_event(d->metrics, &d->decoder);
         publisher_send(&d->publisher, &ev, (uint64_t)m->offset, &step);
     } else if (outcome == DECODE_TOMBSTONE)
         counter_add(&d->metrics->records[RECORD_IGNORED], 1);
@@ -62,7 +62,8 @@ static void dispatch(struct downstream *d, struct partition *p, rd_kafka_message
         struct buf why = {0};
         counter_add(&d->metrics->refused[outcome], 1);
         decode_describe(&d->decoder, outcome, &why);
-        deadletters_send(d->deadletters, &r, decode_outcome_word(outcome), buf_slice(&why), &step);
+        const struct refusal refusal = {decode_outcome_word(outcome), buf_slice(&why), d->decoder.traceparent};
+        deadletters_send(d->deadletters, &r, &refusal, &step);
         buf_release(&why);
     }
     partition_finish(&step);

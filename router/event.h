@@ -36,7 +36,6 @@ struct event {
     uint64_t time_ms;           /* the record's timestamp_ms: what latency is measured from */
     struct slice source_device; /* the device that must not hear its own echo, or absent */
     struct slice traceparent;   /* sound (common/traceparent.h), or absent */
-    bool bad_traceparent;       /* it is absent because what was there is malformed */
     struct slice conflate_key;  /* of several such events only the last matters, or absent */
     struct slice key;           /* the publisher's own idempotency key, or absent: the coordinates are the key */
     struct slice dedupe_key;    /* under which Redis remembers it; absent with it */

@@ -6,6 +6,7 @@
 #include "common/json.h"
 #include "common/json_write.h"
 #include "common/log.h"
+#include "common/traceparent.h"
 
 #include <stdlib.h>
 
@@ -27,7 +28,14 @@ struct ingest_post {
 struct ingest_record {
     struct delivery delivery;
     struct ingest_post *post;
+    char traceparent[TRACEPARENT_SIZE]; /* good if traced */
+    bool traced;
 };
+
+static struct slice trace_id_of(const struct ingest_record *record)
+{
+    return traceparent_trace_id(slice_make(record->traced ? record->traceparent : NULL, TRACEPARENT_SIZE));
+}
 
 static const struct {
     struct slice json;
@@ -68,11 +76,11 @@ static void on_delivered(struct delivery *d, const char *reason)
 {
     struct ingest_record *record = CONTAINER_OF(d, struct ingest_record, delivery);
     struct ingest_post *post = record->post;
-    free(record);
     if (reason != NULL) {
-        log_warn("ingest_not_delivered", LOG_S("reason", reason));
+        log_warn("ingest_not_delivered", LOG_S("reason", reason), LOG_SL("trace_id", trace_id_of(record)));
         post->failed = true;
     }
+    free(record);
     post->waiting--;
     answer_if_known(post);
 }
@@ -91,7 +99,10 @@ static void produce(struct ingest_post *post, const struct record *r, const stru
     for (size_t i = 0; i < r->header_count; i++)
         rd_kafka_header_add(headers, r->headers[i].name.p, (ssize_t)r->headers[i].name.n, r->headers[i].value.p,
                             (ssize_t)r->headers[i].value.n);
-    *record = (struct ingest_record){.delivery = {.on_delivered = on_delivered}, .post = post};
+    *record = (struct ingest_record){
+        .delivery = {.on_delivered = on_delivered}, .post = post, .traced = ev->traceparent.p != NULL};
+    if (record->traced)
+        memcpy(record->traceparent, ev->traceparent.p, TRACEPARENT_SIZE);
     const struct producer_record out = {
         .topic = post->ingest->conf->ingest_topic, .key = key_of(ev), .value = r->value, .headers = headers};
     const char *why;
@@ -100,7 +111,7 @@ static void produce(struct ingest_post *post, const struct record *r, const stru
         post->waiting++;
         return;
     }
-    log_warn("ingest_not_produced", LOG_S("reason", why));
+    log_warn("ingest_not_produced", LOG_S("reason", why), LOG_SL("trace_id", trace_id_of(record)));
     rd_kafka_headers_destroy(headers);
     free(record);
     post->failed = true;
@@ -118,7 +129,8 @@ static void take(struct ingest_post *post, const struct record *r)
     struct buf why = {0};
     decode_describe(&in->decoder, outcome, &why);
     counter_add(&in->metrics->refused[outcome], 1);
-    deadletters_send(in->deadletters, r, decode_outcome_word(outcome), buf_slice(&why), NULL);
+    const struct refusal refusal = {decode_outcome_word(outcome), buf_slice(&why), in->decoder.traceparent};
+    deadletters_send(in->deadletters, r, &refusal, NULL);
     buf_release(&why);
     post->dropped++;
 }
@@ -146,8 +158,8 @@ static int take_batch(struct ingest_post *post, struct record *r, struct slice b
     return 0;
 }
 
-/* The headers that travel on: what names the route, the content type and, of binary mode, the attributes. "ce-id" is
- * "ce_id" on Kafka; names is where the latter are written. */
+/* The headers that travel on: what names the route, the content type, the trace and, of binary mode, the attributes.
+ * "ce-id" is "ce_id" on Kafka; names is where the latter are written. */
 static size_t collect_headers(h2o_req_t *req, struct slice topic, struct record_header out[HEADERS_MAX],
                               struct buf *names)
 {
@@ -158,6 +170,9 @@ static size_t collect_headers(h2o_req_t *req, struct slice topic, struct record_
         out[n++] = (struct record_header){SLICE("content-type"), SLICE("application/cloudevents+json")};
     else if (content_type.p != NULL)
         out[n++] = (struct record_header){SLICE("content-type"), content_type};
+    struct slice traceparent = http_header(req, "traceparent");
+    if (traceparent.p != NULL)
+        out[n++] = (struct record_header){SLICE("traceparent"), traceparent};
     buf_reserve(names, 64 * HEADERS_MAX); /* so that slices of it stay */
     for (size_t i = 0; i < req->headers.size && n < HEADERS_MAX; i++) {
         const h2o_header_t *h = &req->headers.entries[i];

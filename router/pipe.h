@@ -23,6 +23,7 @@ struct pipe_call {
     struct slice target;     /* in body */
     struct slice envelope;   /* in body */
     struct slice dedupe_key; /* in body; a publisher's own, or absent */
+    struct slice trace_id;   /* in body; of the event's trace, or absent */
     struct body *body;       /* a ref of ours */
     struct step step;        /* finished when Redis confirms; partition NULL: none */
     uint64_t offset;

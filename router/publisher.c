@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/coordinate.h"
 #include "common/log.h"
+#include "common/traceparent.h"
 #include "router/publisher_homes.h"
 #include "router/route.h"
 
@@ -74,6 +75,7 @@ static struct body *make_body(struct publisher *pub, const struct event *ev, con
     buf_append(b, ev->dedupe_key);
     for (size_t i = 0; i < ev->target_count; i++)
         buf_append(b, ev->targets[i]);
+    buf_append(b, traceparent_trace_id(ev->traceparent));
     struct body *body = body_new(b->n);
     memcpy(body->bytes, b->p, b->n);
     return body;
@@ -84,6 +86,13 @@ struct sending {
     struct pipe_call call; /* of the next target */
     size_t at;             /* where its name is in the body */
 };
+
+/* The last that make_body wrote. */
+static struct slice trace_id_in(const struct body *body, const struct event *ev)
+{
+    struct slice id = traceparent_trace_id(ev->traceparent);
+    return id.p != NULL ? slice_make(body->bytes + body->size - id.n, id.n) : id;
+}
 
 static struct sending begin_sending(struct publisher *pub, const struct event *ev, uint64_t offset,
                                     const struct step *step, enum pipe_kind kind)
@@ -96,6 +105,7 @@ static struct sending begin_sending(struct publisher *pub, const struct event *e
         .call = {.kind = kind,
                  .envelope = {body->bytes, at},
                  .dedupe_key = {ev->dedupe_key.p != NULL ? body->bytes + at : NULL, ev->dedupe_key.n},
+                 .trace_id = trace_id_in(body, ev),
                  .offset = offset,
                  .window_ms = pub->conf->dedupe_window,
                  .kafka_ms = ev->time_ms,
@@ -376,6 +386,9 @@ static void on_confirmed(struct node *n, const struct pipe_call *call, bool dupl
         counter_add(&pub->metrics->publishes, 1);
     else
         counter_add(duplicate ? &pub->metrics->repeats : &pub->metrics->appends, 1);
+    if (call->trace_id.p != NULL)
+        log_debug("event_appended", LOG_SL("trace_id", call->trace_id), LOG_S("part", call->step.partition->part),
+                  LOG_I("offset", call->offset), LOG_SL("target", call->target), LOG_I("duplicate", duplicate));
     if (!duplicate)
         observe(pub->metrics, call, latency_us);
 }

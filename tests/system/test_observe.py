@@ -1,14 +1,22 @@
 """What an operator sees of the way of an event: how long each hop took, and what a process is."""
 
+import json
 import os
 
 from lib import metrics
 from lib.cluster import task
+from lib.proc import wait_until
+from lib.wire import request
 
 HOPS = {
     "router": ("tidegate_router_kafka_seconds", "tidegate_router_append_seconds", "tidegate_router_record_seconds"),
     "gateway": ("tidegate_gateway_redis_seconds", "tidegate_gateway_write_seconds", "tidegate_gateway_delivery_seconds"),
 }
+
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
+ZEROS = "00-00000000000000000000000000000000-0000000000000000-00"
 
 
 def total(programs, name):
@@ -79,3 +87,74 @@ def test_processes_tell_what_they_are(cluster):
         assert 0.5 < said["process_resident_memory_bytes"] / resident < 2, said
         assert abs(said["process_start_time_seconds"] - os.stat(folder).st_ctime) < 60, said
         assert 0 < said["process_cpu_seconds_total"] < 600, said
+
+
+# ---- traces ----
+
+def lines_of_trace(programs, event, user, trace_id=TRACE_ID):
+    return [record for program in programs for record in program.log_records()
+            if record["event"] == event and record.get("trace_id") == trace_id and record["target"] == f"u:{user}"]
+
+
+def cloudevent(user, number, **more):
+    """As Dapr writes it."""
+    return json.dumps({"data": json.loads(task(user, number)), "datacontenttype": "application/json", "id": f"ce-{number}",
+                       "source": "task-service", "specversion": "1.0", "type": "com.dapr.event.sent", **more})
+
+
+def test_a_trace_goes_from_the_record_to_the_client(cluster):
+    user = cluster.user()
+    client = cluster.connect(user)
+    for number, headers in enumerate(([f"traceparent={TRACEPARENT}"], [f"traceparent={ZEROS}"], ["traceparent=nonsense"],
+                                      [])):
+        cluster.kafka.produce(cluster.topic, [(user, task(user, number))], headers=headers)
+    cluster.kafka.produce(cluster.topic, [(user, task(user, 4))], headers=[
+        "ce_specversion=1.0", "ce_type=t", "ce_source=/tasks", "ce_id=4", f"ce_traceparent={TRACEPARENT}"])
+    cluster.produce(user, cloudevent(user, 5, traceparent=TRACEPARENT), cloudevent(user, 6, traceparent=ZEROS))
+    told = {message["task_id"]: message.get("traceparent") for message in client.tasks(7)}
+    assert told == {0: TRACEPARENT, 1: None, 2: None, 3: None, 4: TRACEPARENT, 5: TRACEPARENT, 6: None}, told
+    cluster.wait_metric("tidegate_router_traceparents_total", 3, programs=cluster.routers, outcome="carried")
+    cluster.wait_metric("tidegate_router_traceparents_total", 1, programs=cluster.routers, outcome="malformed")
+    for programs, event in ((cluster.routers, "event_appended"), (cluster.gateways, "event_queued")):
+        wait_until(lambda p=programs, e=event: len(lines_of_trace(p, e, user)) == 3, 10, f"three log lines {event}")
+
+
+def test_a_trace_is_told_again_to_who_was_away(cluster):
+    user = cluster.user()
+    cluster.kafka.produce(cluster.topic, [(user, task(user, 1))], headers=[f"traceparent={TRACEPARENT}"])
+    cluster.wait_log(user, 1)
+    [message] = cluster.connect(user, query="&last_id=0").tasks(1)
+    assert message["traceparent"] == TRACEPARENT, message
+    wait_until(lambda: lines_of_trace(cluster.gateways, "event_replayed", user), 10, "the replay's log line")
+
+
+def test_dead_letters_name_their_trace(new_cluster):
+    cluster = new_cluster(routers=1, gateways=0)
+    other = "0af7651916cd43dd8448eb211c80319c"
+    cluster.kafka.produce_bytes(cluster.topic, b"no JSON", headers=[f"traceparent={TRACEPARENT}"])
+    cluster.kafka.produce_bytes(cluster.topic, cloudevent("", 1, traceparent=f"00-{other}-b7ad6b7169203331-00").encode())
+    cluster.kafka.produce_bytes(cluster.topic, b"none either")
+    cluster.wait_metric("tidegate_router_records_total", 3, outcome="dead_letter")
+    letters = [record for record in cluster.routers[0].log_records() if record["event"] == "dead_letter"]
+    assert sorted(letter.get("trace_id", "") for letter in letters) == ["", other, TRACE_ID], letters
+
+
+def test_a_trace_comes_by_http(new_cluster):
+    topic = "task-updates-ingest-traced"
+    cluster = new_cluster(start=False, routers=1, gateways=1,
+                          router={"DAPR_INGEST": "1", "DAPR_PUBSUB": "kafka-pubsub", "INGEST_TOPIC": topic,
+                                  "DAPR_TOPIC": "task-updates"})
+    cluster.kafka.create_topic(topic)
+    cluster.start()
+    user = cluster.user()
+    client = cluster.connect(user)
+    posts = [(task(user, 0), "application/json", {"Traceparent": TRACEPARENT}),
+             (cloudevent(user, 1, traceparent=TRACEPARENT), "application/cloudevents+json", {}),
+             (task(user, 2), "application/json", {"ce-specversion": "1.0", "ce-id": "2", "ce-source": "s", "ce-type": "t",
+                                                  "ce-traceparent": TRACEPARENT}),
+             (cloudevent(user, 3, traceparent=ZEROS), "application/cloudevents+json", {"Traceparent": TRACEPARENT})]
+    for body, kind, headers in posts:
+        answer = request(cluster.routers[0].port, "/task-updates", "POST", {"Content-Type": kind, **headers}, body)
+        assert answer.json() == {"status": "SUCCESS"}, answer
+    told = {message["task_id"]: message.get("traceparent") for message in client.tasks(len(posts))}
+    assert told == {number: TRACEPARENT for number in range(len(posts))}, told

@@ -78,6 +78,21 @@ static void there_and_back(void **state)
 }
 
 /* Exact copies, so that the address sanitizer sees a byte read past the end. */
+static void what_is_no_traceparent_is_absent(void **state)
+{
+    const char *none[] = {"", "nonsense", "00-00000000000000000000000000000000-0000000000000000-00",
+                          "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0\""};
+    for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+        struct envelope in = plain, out;
+        const char *why = "";
+        in.traceparent = slice_of(none[i]);
+        struct buf b = message_of(&in);
+        assert_int_equal(envelope_decode(buf_slice(&b), &out, &why), 0);
+        assert_null(out.traceparent.p);
+        buf_release(&b);
+    }
+}
+
 static void cut_anywhere_it_is_refused(void **state)
 {
     struct envelope e = full();
@@ -269,10 +284,15 @@ static void a_publishers_key_stands_beside_the_coordinate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(there_and_back),           cmocka_unit_test(cut_anywhere_it_is_refused),
-        cmocka_unit_test(ids_stand_in_front),       cmocka_unit_test(every_element_is_checked),
-        cmocka_unit_test(long_texts_are_refused),   cmocka_unit_test(targets_are_bounded),
-        cmocka_unit_test(what_is_newer_is_ignored), cmocka_unit_test(a_publishers_key_stands_beside_the_coordinate),
+        cmocka_unit_test(what_is_no_traceparent_is_absent),
+        cmocka_unit_test(there_and_back),
+        cmocka_unit_test(cut_anywhere_it_is_refused),
+        cmocka_unit_test(ids_stand_in_front),
+        cmocka_unit_test(every_element_is_checked),
+        cmocka_unit_test(long_texts_are_refused),
+        cmocka_unit_test(targets_are_bounded),
+        cmocka_unit_test(what_is_newer_is_ignored),
+        cmocka_unit_test(a_publishers_key_stands_beside_the_coordinate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

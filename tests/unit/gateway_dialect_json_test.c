@@ -57,6 +57,18 @@ static void members_become_the_messages_own(void **state)
                 "{\"type\":\"task_update\",\"id\":\"1700000000000-1\",\"key\":\"t#1/0/7\"}");
 }
 
+static void a_trace_is_told(void **state)
+{
+    struct envelope e = {.key = SLICE("k"),
+                         .event = SLICE("e"),
+                         .kind = ENVELOPE_JSON,
+                         .payload = SLICE("1"),
+                         .traceparent = SLICE("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")};
+    check_frame(json()->encode_event(&e, 0),
+                "{\"type\":\"e\",\"data\":1,\"key\":\"k\","
+                "\"traceparent\":\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"}");
+}
+
 static void members_that_are_none_go_under_data(void **state)
 {
     static const char *const payloads[] = {"1", "[]", "null", "\"{}\""};
@@ -171,6 +183,7 @@ int main(void)
         cmocka_unit_test(hello_keeps_the_ids_type),
         cmocka_unit_test(hello_says_what_follows),
         cmocka_unit_test(members_become_the_messages_own),
+        cmocka_unit_test(a_trace_is_told),
         cmocka_unit_test(members_that_are_none_go_under_data),
         cmocka_unit_test(other_payloads_go_under_data),
         cmocka_unit_test(clients_messages),

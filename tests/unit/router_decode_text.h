@@ -29,7 +29,7 @@ static inline char *decode_text(struct decoder *d, const struct record *r)
         decode_text_optional(&b, "device", ev.source_device);
         decode_text_optional(&b, "conflate", ev.conflate_key);
         decode_text_optional(&b, "trace", ev.traceparent);
-        if (ev.bad_traceparent)
+        if (d->bad_traceparent)
             buf_lit(&b, " bad_trace");
     }
     char *text = slice_dup(buf_slice(&b));
