@@ -43,7 +43,7 @@ def test_clients_are_sent_away_over_the_whole_window(build, folder):
             def goodbye(client):
                 return *client.close_code(20), time.monotonic() - began, client.close()
             goodbyes = list(pool.map(goodbye, leaving))
-        assert alone.gateway.proc.wait_exit(10) == 0
+        assert alone.gateway.proc.wait_exit(20) == 0
         found = [re.fullmatch(r"going_away retry=(\d+)", reason) for _, reason, _, _ in goodbyes]
         assert all(found) and {code for code, *_ in goodbyes} == {1001}, goodbyes
         hints = {int(hint[1]) for hint in found}
@@ -55,20 +55,20 @@ def test_clients_are_sent_away_over_the_whole_window(build, folder):
 
 
 def test_while_it_goes_it_is_not_ready_and_takes_nobody(build, folder):
-    with Alone(folder, build, DRAIN_SECONDS="5") as alone:
+    with Alone(folder, build, DRAIN_SECONDS="10m") as alone:
         port = alone.port
-        clients = [alone.connect() for _ in range(10)]
+        clients = [alone.connect() for _ in range(20)]
         kept = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
         assert all(ask(sock, READY).status == 200 for sock in kept)
         alone.gateway.proc.signal(signal.SIGTERM)
-        wait_until(lambda: refuses(port), 5, "the listener is closed")
+        wait_until(lambda: refuses(port), 20, "the listener is closed")
         assert ask(kept[0], READY).status == 503
         assert retry_after(ask(kept[1], upgrade_head(port, alone.path())), 1)
         page = ask(kept[2], READY.replace(b"ready", b"metrics")).raw
         assert b"\ntidegate_gateway_draining 1\n" in page
         assert b'tidegate_gateway_handshakes_refused_total{reason="draining"} 1\n' in page
         for client in clients:
-            client.close()
+            client.close()  # with nobody left it need not wait
         assert alone.gateway.proc.wait_exit(20) == 0
 
 
@@ -90,13 +90,11 @@ def test_whom_the_kernel_let_in_gets_an_answer(build, folder):
 
 # ---- coming ----
 
-def test_a_herd_waits_for_its_turn_and_health_does_not(build, folder):
+def test_a_herd_waits_for_its_turn(build, folder):
     with Alone(folder, build, ADMISSION_RATE="2", ADMISSION_BURST="2", ADMISSION_WAIT="20s") as alone:
         began = time.monotonic()
         with concurrent.futures.ThreadPoolExecutor(10) as pool:
             coming = [pool.submit(RawSocket, alone.port, alone.path(f"user-{i}"), seconds=30) for i in range(10)]
-            wait_until(lambda: alone.gateway.metric("tidegate_gateway_admission_waiting") > 0, 10, "handshakes wait", 0.02)
-            assert alone.gateway.ready() and alone.gateway.get("/health").status == 200
             clients = [one.result() for one in coming]
         assert time.monotonic() - began >= 4  # 2 at once, 8 at two a second
         assert all(client.recv_json()["type"] == "connected" for client in clients)
@@ -128,12 +126,13 @@ def test_a_bad_token_takes_no_turn(build, folder):
         alone.connect()
 
 
-def test_whoever_waits_when_it_goes_is_told_so(build, folder):
-    with Alone(folder, build, ADMISSION_RATE="1", ADMISSION_BURST="1", ADMISSION_WAIT="20s") as alone:
-        waiting = [socket.create_connection(("127.0.0.1", alone.port), 10) for _ in range(10)]
+def test_health_does_not_wait_and_whoever_waits_when_it_goes_is_told_so(build, folder):
+    with Alone(folder, build, ADMISSION_RATE="1", ADMISSION_BURST="1", ADMISSION_WAIT="1m", ANSWER_TIMEOUT="2m") as alone:
+        waiting = [socket.create_connection(("127.0.0.1", alone.port), 10) for _ in range(40)]
         for sock in waiting:
             sock.sendall(upgrade_head(alone.port, alone.path()))
-        wait_until(lambda: alone.gateway.metric("tidegate_gateway_admission_waiting") > 5, 10, "handshakes wait")
+        wait_until(lambda: alone.gateway.metric("tidegate_gateway_admission_waiting") > 30, 10, "handshakes wait")
+        assert alone.gateway.ready() and alone.gateway.get("/health").status == 200
         waiting.pop().close()  # the last, who goes while it waits
         alone.gateway.proc.signal(signal.SIGTERM)
         answers = [Response(sock.recv(65536)) for sock in waiting]
