@@ -1,6 +1,7 @@
 /* Server frames are read by their header alone: the payload stays where it is. */
 #include "common/wire.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -56,6 +57,17 @@ size_t wire_control(unsigned char opcode, struct slice payload, unsigned char ou
 unsigned wire_close_code(struct slice payload)
 {
     return payload.n < 2 ? WIRE_NO_STATUS : (unsigned)big_endian((const unsigned char *)payload.p, 2);
+}
+
+int wire_close_retry_ms(struct slice payload)
+{
+    const struct slice name = SLICE("retry=");
+    const char *at = payload.n > 2 ? memmem(payload.p + 2, payload.n - 2, name.p, name.n) : NULL;
+    uint64_t ms;
+    if (at == NULL)
+        return -1;
+    struct slice rest = slice_from(payload, (size_t)(at - payload.p) + name.n);
+    return slice_to_u64(slice_cut(&rest, ' '), &ms) == 0 && ms <= INT_MAX ? (int)ms : -1;
 }
 
 size_t wire_request(struct slice host, struct slice path, struct slice token, char *out, size_t room)

@@ -30,6 +30,8 @@ enum wire_result wire_frame_head(struct slice in, struct wire_frame *out);
 size_t wire_control(unsigned char opcode, struct slice payload, unsigned char out[WIRE_CONTROL_FRAME_MAX]);
 /* The code in a close frame's payload, WIRE_NO_STATUS if there is none. */
 unsigned wire_close_code(struct slice payload);
+/* The milliseconds that "retry=<ms>" in its reason asks to stay away; -1 when it names none. */
+int wire_close_retry_ms(struct slice payload);
 
 /* Writes the opening request; returns its length, or 0 when it does not fit. token may be empty: then none is sent.
  * All connections use the key of RFC 6455 section 1.3, so that the answer is the same for all. */

@@ -74,6 +74,15 @@ static void on_closed(struct fleet *f, struct device *d, unsigned code, enum led
     go_away(f, d, back_off(f));
 }
 
+/* Who is told when to come back does so. */
+static void on_close_frame(struct fleet *f, struct device *d, struct slice payload)
+{
+    int retry_ms = wire_close_retry_ms(payload);
+    on_closed(f, d, wire_close_code(payload), LEDGER_BY_GATEWAY);
+    if (retry_ms >= 0)
+        d->due_us = f->now_us + (uint64_t)retry_ms * 1000;
+}
+
 static void on_ended(struct fleet *f, struct device *d)
 {
     if (d->state == DEVICE_OPEN)
@@ -228,7 +237,7 @@ static bool on_frame(struct fleet *f, struct device *d, const struct wire_frame 
     if (frame->opcode == WIRE_PING) {
         send_frame(d, WIRE_PONG, payload);
     } else if (frame->opcode == WIRE_CLOSE) {
-        on_closed(f, d, wire_close_code(payload), LEDGER_BY_GATEWAY);
+        on_close_frame(f, d, payload);
         return false;
     } else if (frame->opcode != WIRE_PONG) {
         on_message(f, d, payload);

@@ -20,7 +20,7 @@
 
 static struct options {
     uint64_t devices, users, seed, silence_ms;
-    double churn;
+    double churn, rate;
     const char *targets, *secret, *ledger, *resume;
 } opt = {.devices = 300, .users = 100, .seed = 1, .silence_ms = 8000, .targets = "", .secret = "", .resume = "l"};
 
@@ -33,6 +33,7 @@ static const struct arg args[] = {
      "How they resume, a letter each in turn: l last_id, a device_id with acks, p device_id with pongs, n not."},
     {"silence-ms", ARG_COUNT, &opt.silence_ms, "A device that hears nothing for so long goes to another gateway."},
     {"churn", ARG_REAL, &opt.churn, "Devices a second that leave by themselves and come back, once all have come."},
+    {"rate", ARG_REAL, &opt.rate, "Devices a second that come for the first time; 0 is all at once."},
     {"seed", ARG_COUNT, &opt.seed, "Of every choice the devices make."},
     {"ledger", ARG_TEXT, &opt.ledger, "File for what happened to them."},
 };
@@ -64,12 +65,14 @@ static struct device *make_devices(void)
 {
     static const char letters[RESUME_COUNT + 1] = "lapn";
     struct device *devices = xcalloc(opt.devices, sizeof(*devices));
+    uint64_t start_us = clock_mono_us();
     size_t kinds = strlen(opt.resume);
     for (uint32_t i = 0; i < opt.devices; i++) {
         /* All devices of a user are of several kinds, whatever both numbers are. */
         char letter = opt.resume[(i / opt.users + i) % kinds];
         devices[i] = (struct device){.fd = -1,
                                      .number = i,
+                                     .due_us = opt.rate > 0 ? start_us + (uint64_t)(i * 1e6 / opt.rate) : 0,
                                      .user = i % (uint32_t)opt.users,
                                      .resume = (enum resume)(strchr(letters, letter) - letters)};
     }

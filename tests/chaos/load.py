@@ -94,13 +94,13 @@ class Events:
 class Devices:
     """The process of all devices."""
 
-    def __init__(self, build, folder, ports, secret, users, devices, resume, seed, churn=0, silence=8):
+    def __init__(self, build, folder, ports, secret, users, devices, resume, seed, churn=0, silence=8, rate=0):
         self.path = pathlib.Path(folder) / "ledger.bin"
         self.count = devices
         self.proc = Proc("devices", [
             pathlib.Path(build) / "chaos/devices", "--targets", ",".join(f"127.0.0.1:{port}" for port in ports),
             "--devices", devices, "--users", users, "--secret", secret, "--resume", resume, "--churn", churn,
-            "--silence-ms", int(silence * 1000), "--seed", seed, "--ledger", self.path], folder)
+            "--silence-ms", int(silence * 1000), "--rate", rate, "--seed", seed, "--ledger", self.path], folder)
 
     def start(self):
         self.proc.start()

@@ -65,6 +65,13 @@ static void close_codes(void **state)
     assert_int_equal(wire_close_code(SLICE("\x0f\xa1why")), 4001);
     assert_int_equal(wire_close_code(SLICE("")), WIRE_NO_STATUS);
     assert_int_equal(wire_close_code(SLICE("\x0f")), WIRE_NO_STATUS);
+    assert_int_equal(wire_close_retry_ms(SLICE("\x03\xe9going_away retry=1234")), 1234);
+    assert_int_equal(wire_close_retry_ms(SLICE("\x03\xe9retry=0 then")), 0);
+    assert_int_equal(wire_close_retry_ms(SLICE("\x03\xe9going_away")), -1);
+    assert_int_equal(wire_close_retry_ms(SLICE("\x03\xe9retry=soon")), -1);
+    assert_int_equal(wire_close_retry_ms(SLICE("\x03\xe9retry=99999999999999999999")), -1);
+    assert_int_equal(wire_close_retry_ms(SLICE("re")), -1);
+    assert_int_equal(wire_close_retry_ms(SLICE("")), -1);
 }
 
 static void answers(void **state)
