@@ -1,6 +1,6 @@
 """What the tests use and Debian does not package: pinned, fetched or built once, kept in a cache outside the tree.
 
-    python3 tests/lib/tools.py python|jars|websocat|k6|node [more...]     prints the path of each, fetching what is missing
+    python3 tests/lib/tools.py python|jars|websocat|k6|prometheus|node [more...]     prints the path of each, fetching what is missing
 
 The cache is $TIDEGATE_CACHE, else ~/.cache/tidegate. A name holds its version, so another version is another folder.
 """
@@ -74,12 +74,21 @@ def make_node(folder):
         folder, "the npm packages " + " and ".join(NODE_MODULES))
 
 
+def make_prometheus(folder):
+    """Only unpacked: the package would install a service."""
+    run(["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", "prometheus"], folder, "Debian's Prometheus")
+    package = next(folder.glob("prometheus_*.deb"))
+    run(["dpkg", "-x", package.name, "."], folder, "Debian's Prometheus")
+    package.unlink()
+
+
 # name: (folder in the cache, what it is for, how it is made, path inside it)
 TOOLS = {
     "python": (f"python-websockets-{WEBSOCKETS}", "a Python with websockets", make_python, "venv/bin/python"),
     "jars": (f"kafka-{KAFKA}", "Apache Kafka's jars (10 s)", make_jars, "lib"),
     "websocat": (f"websocat-{WEBSOCAT}", "websocat, built from source (2 min)", make_websocat, "bin/websocat"),
     "k6": (f"k6-{K6}", "k6, built from source (3 min)", make_k6, "bin/k6"),
+    "prometheus": ("prometheus-debian", "Debian's Prometheus (19 MB), with promtool", make_prometheus, "usr/bin"),
     "node": ("node-" + "-".join(m.replace("@", "-") for m in NODE_MODULES), "npm packages", make_node, "node_modules"),
 }
 
