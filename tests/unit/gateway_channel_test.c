@@ -4,9 +4,9 @@
 #include "common/target.h"
 #include "gateway/channel.h"
 #include "gateway/conn.h"
+#include "loopback.h"
 
 #include <arpa/inet.h>
-#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,8 +16,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define TURNS_MAX 2000
 
 /* ---- a worker with one node ---- */
 
@@ -39,10 +37,10 @@ static struct redis_library library;
 static struct channels ch;
 static int listener, peer;
 static char heard[1 << 20]; /* by the server */
+static uint64_t sent;       /* by it, to its peer */
 
 static void turn(void)
 {
-    rc.link.heard_ms = l.now_ms; /* no PING in between, however slow this machine is */
     loop_turn(&l, 1);
     if (peer < 0)
         return;
@@ -52,18 +50,33 @@ static void turn(void)
         heard[n + (size_t)i] = heard[n + (size_t)i] != '\0' ? heard[n + (size_t)i] : '0';
 }
 
+static void say_bytes(const char *bytes, size_t n)
+{
+    assert_int_equal(write(peer, bytes, n), n);
+    sent += n;
+    for (int i = 0; i < LOOPBACK_TURNS && !loopback_took(peer, sent); i++)
+        turn();
+    turn();
+}
+
+static void say(const char *text)
+{
+    say_bytes(text, strlen(text));
+}
+
 static void accept_link(void)
 {
-    for (int i = 0; i < TURNS_MAX && peer < 0; i++) {
+    for (int i = 0; i < LOOPBACK_TURNS && peer < 0; i++) {
         turn();
         peer = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
     }
     assert_true(peer >= 0);
     setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    for (int i = 0; i < TURNS_MAX && strstr(heard, "PING") == NULL; i++)
+    for (int i = 0; i < LOOPBACK_TURNS && strstr(heard, "PING") == NULL; i++)
         turn();
-    assert_int_equal(write(peer, "+OK\r\n+PONG\r\n", 12), 12);
-    for (int i = 0; i < TURNS_MAX && !redis_commands_is_up(&rc); i++)
+    sent = 12;
+    assert_int_equal(write(peer, "+OK\r\n+PONG\r\n", sent), sent);
+    for (int i = 0; i < LOOPBACK_TURNS && !redis_commands_is_up(&rc); i++)
         turn();
     assert_true(redis_commands_is_up(&rc));
     memset(heard, 0, sizeof(heard));
@@ -267,7 +280,7 @@ static struct conn *connect_user(const char *user)
 
 static void hears(const char *word)
 {
-    for (int i = 0; i < TURNS_MAX && strstr(heard, word) == NULL; i++)
+    for (int i = 0; i < LOOPBACK_TURNS && strstr(heard, word) == NULL; i++)
         turn();
     if (strstr(heard, word) == NULL)
         fail_msg("%s was not heard", word);
@@ -279,13 +292,6 @@ static void hears_nothing(void)
     for (int i = 0; i < 5; i++)
         turn();
     assert_string_equal(heard, "");
-}
-
-static void say(const char *text)
-{
-    assert_int_equal(write(peer, text, strlen(text)), strlen(text));
-    for (int i = 0; i < 5; i++)
-        turn();
 }
 
 /* An envelope: id, the one before it, a text; from offset `id` of a partition, if it is not 0. */
@@ -329,9 +335,7 @@ static void say_chunk(bool ended, uint64_t from, uint64_t to, uint64_t prev)
         buf_append(&all, e);
         buf_lit(&all, "\r\n");
     }
-    assert_int_equal(write(peer, all.p, all.n), all.n);
-    for (int i = 0; i < 5; i++)
-        turn();
+    say_bytes(all.p, all.n);
     buf_release(&all);
     buf_release(&b);
 }
@@ -339,9 +343,7 @@ static void say_chunk(bool ended, uint64_t from, uint64_t to, uint64_t prev)
 static void say_meta(uint64_t id)
 {
     const char reply[] = {'$', '3', '\r', '\n', (char)id, 7, 0, '\r', '\n'};
-    assert_int_equal(write(peer, reply, sizeof(reply)), sizeof(reply));
-    for (int i = 0; i < 5; i++)
-        turn();
+    say_bytes(reply, sizeof(reply));
 }
 
 /* A user with a connection, whose channel is live and whose last event is 5. */
@@ -620,7 +622,7 @@ static void a_broken_commands_link_puts_it_off(void **state)
     hears("tg1_read");
     close(peer);
     peer = -1;
-    for (int i = 0; i < TURNS_MAX && redis_commands_is_up(&rc); i++)
+    for (int i = 0; i < LOOPBACK_TURNS && redis_commands_is_up(&rc); i++)
         turn();
     publish("a", 8, 7, "8");
     pass(2000);
