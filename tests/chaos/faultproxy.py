@@ -13,7 +13,8 @@ import re
 import socket
 import threading
 
-from lib.proc import Proc, free_port
+from lib.ports import free_port
+from lib.proc import Proc
 
 
 class FaultProxy:

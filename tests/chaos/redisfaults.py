@@ -11,7 +11,8 @@ import pathlib
 import resource
 import threading
 
-from lib.proc import free_port, wait_until
+from lib.ports import free_port
+from lib.proc import wait_until
 from lib.redis import Redis, RedisClient
 
 # What DiskRedis and "misconf" need of the server.

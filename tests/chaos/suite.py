@@ -16,10 +16,12 @@ import sys
 import tempfile
 import time
 
-from chaos.crew import Crew
+from chaos import worker
+from chaos.attempt import Result
 from chaos.ledger import FAULTS
 from chaos.rows import TABLE
 from lib import proc
+from lib.crew import Crew
 
 # Scenarios side by side: most of their time they wait for somebody to come back.
 JOBS_SHORT = 2
@@ -65,10 +67,10 @@ def read_options():
 def run(rows, options, folder):
     """The results, in the order of the table."""
     results = {}
-    with Crew(min(options.jobs, len(rows)), options, folder) as crew:
-        for result in crew.work([row.name for row in rows]):
-            results[result.name] = result
-            say(result)
+    with Crew(min(options.jobs, len(rows)), worker.argv(options, folder)) as crew:
+        for name, answer, end in crew.work([row.name for row in rows]):
+            results[name] = Result(name, 0, "FAIL", [end]) if end else Result(**answer)
+            say(results[name])
     return [results[row.name] for row in rows]
 
 

@@ -22,6 +22,7 @@ import time
 from lib import jwt, proc
 from lib.haproxy import HAProxy
 from lib.kafka import Embedded, Kcat
+from lib.ports import is_free
 from lib.programs import Gateway, Router
 from lib.redis import Redis
 from lib.wire import RawSocket, Refused
@@ -63,7 +64,7 @@ def wanted_ports():
 
 def check_ports(ports):
     for name, port in ports.items():
-        if not proc.is_free(port):
+        if not is_free(port):
             raise Problem(f"port {port} is taken and the {name} wants it; "
                           f"choose four free ones in a row: DEMO_PORT=9080 ./tidegate demo")
 

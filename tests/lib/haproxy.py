@@ -2,7 +2,8 @@
 
 import pathlib
 
-from lib.proc import Proc, free_port
+from lib.ports import free_port
+from lib.proc import Proc
 from lib.wire import request
 
 CONFIG = """global

@@ -7,7 +7,8 @@ import subprocess
 import tempfile
 
 from lib import tools
-from lib.proc import Proc, free_port, wait_until
+from lib.ports import free_port
+from lib.proc import Proc, wait_until
 
 CLUSTER_ID = "AAAAAAAAAAAAAAAAAAAAAQ"
 # A small heap needs the small cleaner buffer below; the serial collector and the first compiler start fastest.

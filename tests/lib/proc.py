@@ -9,45 +9,22 @@ import atexit
 import contextlib
 import os
 import pathlib
-import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 
+from lib.ports import free_port  # noqa: F401
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PORTS = range(22000, 32000)  # below the kernel's range for outgoing connections, which would race with us
 REPORT = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error: |Assertion .* failed")
 
 _running = []
-_given = set()
 
 
 class Dead(Exception):
     """A server that ended, or was not ready in time. The text holds the last lines of its log."""
-
-
-def free_port(span=1, host="127.0.0.1"):
-    """The first of `span` neighbouring TCP ports on which nobody listens, never the same twice."""
-    while True:
-        first = random.choice(PORTS[:-span])
-        ports = range(first, first + span)
-        if _given.isdisjoint(ports) and all(is_free(port, host) for port in ports):
-            _given.update(ports)
-            return first
-
-
-def is_free(port, host="127.0.0.1"):
-    """Whether a server could listen there now; connections that linger from an earlier one do not count."""
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind((host, port))
-        except OSError:
-            return False
-    return True
 
 
 def wait_until(check, seconds, what, every=0.05):

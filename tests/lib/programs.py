@@ -4,7 +4,8 @@ import json
 import pathlib
 
 from lib import metrics
-from lib.proc import ROOT, Proc, free_port
+from lib.ports import free_port
+from lib.proc import ROOT, Proc
 from lib.wire import request
 
 SANITIZERS = {

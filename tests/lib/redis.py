@@ -3,7 +3,8 @@
 import pathlib
 import socket
 
-from lib.proc import Proc, free_port
+from lib.ports import free_port
+from lib.proc import Proc
 
 
 class RedisError(Exception):

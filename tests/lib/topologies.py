@@ -7,7 +7,8 @@ Each has what lib.redis.Redis has (url, start, stop, procs) and `masters()`, the
 import pathlib
 import subprocess
 
-from lib.proc import Proc, free_port, wait_until
+from lib.ports import free_port
+from lib.proc import Proc, wait_until
 from lib.redis import Redis, RedisClient, RedisError
 
 MASTER_NAME = "tidegate"

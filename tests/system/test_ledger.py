@@ -144,7 +144,7 @@ def make_trouble(alone, routers, chance):
 
 def test_devices_over_losses(build, folder):
     seed = time.time_ns() % 1_000_000
-    print(f"      seed {seed}")
+    print(f"seed {seed}")
     with Alone(folder, build, count=2, MAX_CONNECTIONS_PER_USER="0", HEADS_INTERVAL="1s",
                RATE_LIMIT_MAX_MESSAGES="100000") as alone:
         routers = {f"user-{i}": Router(alone.redis.port).mark(f"user-{i}") for i in range(USERS)}

@@ -7,7 +7,8 @@ import subprocess
 import threading
 import time
 
-from lib.proc import Proc, free_port
+from lib.ports import free_port
+from lib.proc import Proc
 
 
 def swarm(build, *words):

@@ -113,7 +113,7 @@ def test_a_thousand_clients_at_once(build, folder):
         read_all(readers, events, 200)
         took = time.monotonic() - started
         peak = memory_of(alone.gateway.proc.pid, "VmHWM")
-        print(f"      resident {baseline / 2**20:.1f} MiB, at most {peak / 2**20:.1f} MiB; all was read in {took:.1f} s")
+        print(f"resident {baseline / 2**20:.1f} MiB, at most {peak / 2**20:.1f} MiB; all was read in {took:.1f} s")
         wait_until(lambda: alone.gateway.metric("tidegate_gateway_replays") == 0, 10, "all are live")
         assert alone.gateway.metric("tidegate_gateway_replayed_total") == clients * events
         if not keeps_what_is_freed(build):
@@ -138,7 +138,7 @@ def test_clients_that_do_not_read(build, folder):
         assert budget * 3 / 4 < most <= budget, most
         read_all(readers, events, 200)
         peak = memory_of(alone.gateway.proc.pid, "VmHWM")
-        print(f"      held {most / 2**20:.1f} of {budget >> 20} MiB; resident {baseline / 2**20:.1f} MiB, at most {peak / 2**20:.1f} MiB")
+        print(f"held {most / 2**20:.1f} of {budget >> 20} MiB; resident {baseline / 2**20:.1f} MiB, at most {peak / 2**20:.1f} MiB")
         wait_until(lambda: held() == 0, 10, "all is given back")
 
 

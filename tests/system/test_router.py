@@ -6,7 +6,8 @@ import subprocess
 from lib.cluster import task
 from lib.kafka import Broker
 from lib.logs import assert_logs, numbers_in_log, stream
-from lib.proc import free_port, wait_until
+from lib.ports import free_port
+from lib.proc import wait_until
 
 
 def events_named(router, name):

@@ -10,7 +10,8 @@ from chaos import clockstep
 from lib.cluster import task
 from lib.functions import fnv1a, log
 from lib.logs import stream
-from lib.proc import ROOT, free_port, wait_until
+from lib.ports import free_port
+from lib.proc import ROOT, wait_until
 from lib.programs import Gateway
 from lib.redis import Redis, RedisError
 from lib.tls import Authority
