@@ -105,7 +105,8 @@ static void print_metrics(struct buf *out)
 }
 
 static const struct config_action actions[] = {
-    PROBE_ACTIONS("http://host:port/path, or /path of this gateway,"),
+    PROBE_ACTIONS("http://…, ws://… (waits for the welcome), or a path of this gateway,"),
+    {"probe-user", "ID", "probe", "who to be at a ws://…: makes a token with JWT_SECRET_KEY"},
 };
 
 const struct config_table gateway_config_table = {

@@ -2,9 +2,11 @@
 #include "gateway/jwt.h"
 #include "common/config.h"
 #include "common/json.h"
+#include "common/json_write.h"
 #include "common/target.h"
 
 #include <cjose/cjose.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #define CLAIMS_DEPTH 16
@@ -191,4 +193,56 @@ enum jwt_result jwt_verify(const struct jwt_policy *p, struct slice token, uint6
         r = check_claims(p, slice_make(text, n), now_s, claims);
     cjose_jws_release(jws);
     return r;
+}
+
+static void add_claim(struct buf *claims, const char *name, const char *value)
+{
+    if (value == NULL)
+        return;
+    buf_printf(claims, ",\"%s\":", name);
+    json_write_string(claims, slice_of(value));
+}
+
+static void write_claims(const struct jwt_policy *p, struct slice user, uint64_t now_s, uint64_t life_s,
+                         struct buf *claims)
+{
+    struct slice rest = slice_of(p->user_claims), name;
+    if (!config_list_next(&rest, &name))
+        BUG("no claim may hold the user");
+    buf_byte(claims, '{');
+    json_write_string(claims, name);
+    buf_byte(claims, ':');
+    json_write_string(claims, user);
+    buf_printf(claims, ",\"iat\":%" PRIu64 ",\"exp\":%" PRIu64, now_s, now_s + life_s);
+    add_claim(claims, "iss", p->issuer);
+    add_claim(claims, "aud", p->audience);
+    buf_byte(claims, '}');
+}
+
+static int sign_claims(const struct jwt_policy *p, struct slice claims, struct buf *out)
+{
+    cjose_err err;
+    const char *token = NULL;
+    cjose_jws_t *jws = NULL;
+    cjose_header_t *header = cjose_header_new(&err);
+    if (header != NULL && cjose_header_set(header, CJOSE_HDR_ALG, p->alg, &err))
+        jws = cjose_jws_sign(p->key, header, (const uint8_t *)claims.p, claims.n, &err);
+    if (jws != NULL && cjose_jws_export(jws, &token, &err))
+        buf_append(out, slice_of(token));
+    cjose_jws_release(jws);
+    cjose_header_release(header);
+    return token != NULL ? 0 : -1;
+}
+
+int jwt_sign(const struct jwt_policy *p, struct slice user, uint64_t now_s, uint64_t life_s, struct buf *out)
+{
+    struct buf claims = {0}, target = {0};
+    int rc = target_append_user(&target, user);
+    if (rc == 0) {
+        write_claims(p, user, now_s, life_s, &claims);
+        rc = sign_claims(p, buf_slice(&claims), out);
+    }
+    buf_release(&claims);
+    buf_release(&target);
+    return rc;
 }

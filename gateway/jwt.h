@@ -47,4 +47,8 @@ void jwt_claims_release(struct jwt_claims *c);
 /* Checks a token at the time given. *claims (zeroed by the caller, to be released by it) is filled on JWT_OK. */
 enum jwt_result jwt_verify(const struct jwt_policy *p, struct slice token, uint64_t now_s, struct jwt_claims *claims);
 
+/* Appends a token that jwt_verify accepts from now_s to life_s later: the user in the first claim that may hold it, and
+ * the issuer and audience that are asked for. 0, or -1 when the user is no id or the library refuses. */
+int jwt_sign(const struct jwt_policy *p, struct slice user, uint64_t now_s, uint64_t life_s, struct buf *out);
+
 #endif

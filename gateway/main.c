@@ -2,6 +2,7 @@
 #include "common/log.h"
 #include "common/probe.h"
 #include "gateway/api.h"
+#include "gateway/probe_ws.h"
 #include "gateway/stats.h"
 #include "gateway/worker.h"
 
@@ -151,7 +152,9 @@ static void draw_id(char out[17])
 
 static int probe(const struct config *cfg, const struct gateway_config *v)
 {
-    const struct probe_self self = {.program = "tidegate-gateway", .host = v->host, .port = (uint16_t)v->port};
+    struct probe_ws ws = {.cfg = v, .user = config_asked(cfg, "probe-user")};
+    const struct probe_self self = {
+        .program = "tidegate-gateway", .host = v->host, .port = (uint16_t)v->port, .on_ws = probe_ws, .arg = &ws};
     return probe_run(cfg, &self);
 }
 

@@ -71,7 +71,10 @@ static void print_metrics(struct buf *out)
 }
 
 static const struct config_action actions[] = {
-    PROBE_ACTIONS("http://host:port/path, or /path of this router,"),
+    PROBE_ACTIONS("http://…, or a path of this router,"),
+    {"send", "TOPIC", NULL, "produces each line of its input to Kafka, waits for all, ends: 0 all are there, 1 not"},
+    {"send-key", "TEXT", "send", "key of the records"},
+    {"send-value", "TEXT", "send", "the only record, instead of lines"},
 };
 
 const struct config_table router_config_table = {

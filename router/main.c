@@ -6,6 +6,7 @@
 #include "router/embedded_kafka.h"
 #include "router/endpoints.h"
 #include "router/kafka_conf.h"
+#include "router/send.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -319,6 +320,20 @@ static int probe(const struct config *cfg, const struct router_config *v)
     return probe_run(cfg, &self);
 }
 
+static int send_records(const struct config *cfg, const struct router_config *v)
+{
+    const struct send s = {.topic = config_asked(cfg, "send"),
+                           .key = config_asked(cfg, "send-key"),
+                           .value = config_asked(cfg, "send-value")};
+    char *why = NULL;
+    rd_kafka_conf_t *conf = make_kafka_conf(cfg, v, KAFKA_PRODUCER, &why);
+    if (conf != NULL)
+        return send_run(&s, conf);
+    fprintf(stderr, "tidegate-router: %s\n", why);
+    free(why);
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     struct router_config values;
@@ -328,6 +343,8 @@ int main(int argc, char **argv)
     int rc = config_start(cfg, argc, argv, environ, stdout, stderr);
     if (rc == CONFIG_RUN && config_asked(cfg, "probe") != NULL)
         rc = probe(cfg, &values);
+    else if (rc == CONFIG_RUN && config_asked(cfg, "send") != NULL)
+        rc = send_records(cfg, &values);
     if (rc == CONFIG_RUN) {
         log_set_threshold(values.log_level);
         config_log_warnings(cfg);

@@ -1,11 +1,14 @@
-"""What the programs do when a command line asks for it instead of a run: probes, as health checks and hooks use them."""
+"""What the programs do when a command line asks for it instead of a run: probes, and records sent by hand."""
 
+import json
 import os
 import socket
 import subprocess
 import threading
 import time
 
+from lib import jwt
+from lib.cluster import SECRET, task
 from lib.programs import SANITIZERS
 from lib.proc import free_port
 
@@ -128,3 +131,75 @@ def test_no_run_is_judged(build):
     with Mute(b"HTTP/1.1 204 No Content\r\n\r\n") as mute:
         assert ask(build, "tidegate-gateway", "--probe", f"http://127.0.0.1:{mute.port}/",
                    env={"ENVIRONMENT": "production"}) == (0, "", "")
+
+
+# ---- WebSockets ----
+
+def watch(build, cluster, *words, gateway=0, user="probe", query="", env=None, **more):
+    """A probe that a user's eyes would be."""
+    url = f"ws://127.0.0.1:{cluster.gateways[gateway].port}/ws{query}"
+    return ask(build, "tidegate-gateway", "--probe", url, *(["--probe-user", user] if user is not None else []), *words,
+               env={"JWT_SECRET_KEY": SECRET, **(env or {})}, **more)
+
+
+def test_a_welcome(cluster, build):
+    status, out, err = watch(build, cluster, user="a user \"of\" ours")
+    assert (status, err) == (0, "") and json.loads(out)["type"] == "connected", (status, out, err)
+    assert json.loads(out)["user_id"] == "a user \"of\" ours", out
+    # a URL that says all itself
+    token = jwt.user(SECRET, "another")
+    status, out, err = watch(build, cluster, user=None, query=f"?token={token}")
+    assert (status, err) == (0, "") and json.loads(out)["user_id"] == "another", (status, out, err)
+
+
+def test_no_welcome(cluster, build):
+    refused(watch(build, cluster, user=None), "no welcome", "closed with 4001")
+    refused(watch(build, cluster, env={"JWT_SECRET_KEY": "another-secret-0123456789abcdef0123"}), "closed with 4001")
+    refused(ask(build, "tidegate-gateway", "--probe", f"ws://127.0.0.1:{cluster.gateways[0].port}/ws", "--probe-user", "u"),
+            "JWT_SECRET_KEY")
+    refused(watch(build, cluster, user=""), "no token can be made")
+    refused(watch(build, cluster, query="/nobody"), "closed with 4002")
+    refused(ask(build, "tidegate-gateway", "--probe", f"ws://127.0.0.1:{cluster.gateways[0].port}/health"), "status 200")
+    with Mute() as mute:
+        refused(ask(build, "tidegate-gateway", "--probe", f"ws://127.0.0.1:{mute.port}/", "--probe-timeout", "300ms"),
+                "no answer in time")
+
+
+def test_what_is_expected_comes(cluster, build):
+    user = cluster.user()
+    probe = subprocess.Popen(
+        [build / "tidegate-gateway", "--probe", f"ws://127.0.0.1:{cluster.gateways[0].port}/ws?last_id=0", "--probe-user",
+         user, "--probe-expect", '"task_id":7001', "--probe-timeout", "60s"], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env={**os.environ, **SANITIZERS, "JWT_SECRET_KEY": SECRET}, text=True)
+    sent = ask(build, "tidegate-router", "--send", cluster.topic, "--send-key", user,
+               data=task(user, 7000) + "\n\n" + task(user, 7001), env={"KAFKA_BROKERS": cluster.kafka.brokers})
+    assert sent == (0, f"2 of 2 records are in {cluster.topic}\n", ""), sent
+    out, err = probe.communicate(timeout=90)
+    assert (probe.returncode, err) == (0, "") and json.loads(out)["task_id"] == 7001, (probe.returncode, out, err)
+    # later it is in the history, on any gateway
+    status, out, _ = watch(build, cluster, "--probe-expect", '"task_id":7000', gateway=1, user=user, query="?last_id=0")
+    assert status == 0 and json.loads(out)["task_id"] == 7000, (status, out)
+    refused(watch(build, cluster, "--probe-expect", '"task_id":7002', "--probe-timeout", "500ms", user=user,
+                  query="?last_id=0"), 'no "task_id":7002', "no answer in time")
+
+
+def test_records_from_a_command_line(cluster, build):
+    topic = "sent-by-hand"
+    cluster.kafka.create_topic(topic)
+    kafka = {"KAFKA_BROKERS": cluster.kafka.brokers}
+    assert ask(build, "tidegate-router", "--send", topic, "--send-value", "one\nrecord", env=kafka)[0] == 0
+    lines = "".join(f"line {i}\n" for i in range(5000))
+    assert ask(build, "tidegate-router", f"--send={topic}", "--send-key", "k", data=lines, env=kafka) == (
+        0, f"5000 of 5000 records are in {topic}\n", "")
+    records = cluster.kafka.consume(topic)
+    assert [r["payload"] for r in records if r["key"] == "k"] == lines.splitlines()
+    assert [r["payload"] for r in records if r["key"] is None] == ["one\nrecord"]
+
+
+def test_records_that_cannot_be_sent(build):
+    status, out, err = ask(build, "tidegate-router", "--send", "t", "--send-value", "x", seconds=60,
+                           env={"KAFKA_BROKERS": f"127.0.0.1:{free_port()}", "DLQ_RETRY": "1s"})
+    assert status == 1 and out == "0 of 1 records are in t\n" and "1 records were not acknowledged" in err, (status, err)
+    status, _, err = ask(build, "tidegate-router", "--send", "t", "--send-value", "x",
+                         env={"KAFKA_CONFIG_NO_SUCH_PROPERTY": "1"})
+    assert status == 2 and "no.such.property" in err, (status, err)

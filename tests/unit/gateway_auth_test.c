@@ -208,6 +208,49 @@ static void sources_in_order(void **state)
     auth_release(&a);
 }
 
+/* What is signed here is accepted here, and by nobody else. */
+static void tokens_of_our_own(void **state)
+{
+    struct gateway_config cfg = config(), other;
+    cfg.jwt_user_claims = "user_id,sub";
+    cfg.jwt_issuer = "iss \"1\"";
+    cfg.jwt_audience = "aud";
+    cfg.jwt_require_exp = true;
+    for (int alg = JWT_ALG_HS256; alg <= JWT_ALG_HS512; alg++) {
+        struct auth a;
+        struct buf t = {0};
+        cfg.jwt_alg = (enum config_jwt_alg)alg;
+        assert_int_equal(auth_init(&a, &cfg), 0);
+        assert_int_equal(jwt_sign(&a.policy, SLICE("u \"1\""), NOW, 60, &t), 0);
+        auth_release(&a);
+        struct auth_verdict v = check(&cfg, buf_slice(&t), (struct slice){0});
+        assert_true(v.ok);
+        assert_true(slice_eq(buf_slice(&v.claims.user), SLICE("u \"1\"")));
+        assert_int_equal(v.claims.expires_s, NOW + 60);
+        jwt_claims_release(&v.claims);
+        other = cfg;
+        other.jwt_secret = "fedcba9876543210fedcba9876543210";
+        v = check(&other, buf_slice(&t), (struct slice){0});
+        assert_int_equal(v.token, JWT_SIGNATURE);
+        jwt_claims_release(&v.claims);
+        buf_release(&t);
+    }
+}
+
+static void no_token_for_no_user(void **state)
+{
+    struct gateway_config cfg = config();
+    struct auth a;
+    struct buf t = {0};
+    char long_name[300];
+    memset(long_name, 'x', sizeof(long_name));
+    assert_int_equal(auth_init(&a, &cfg), 0);
+    assert_int_equal(jwt_sign(&a.policy, SLICE(""), NOW, 60, &t), -1);
+    assert_int_equal(jwt_sign(&a.policy, slice_make(long_name, sizeof(long_name)), NOW, 60, &t), -1);
+    assert_int_equal(t.n, 0);
+    auth_release(&a);
+}
+
 static void the_server_credential(void **state)
 {
     struct gateway_config cfg = config();
@@ -233,6 +276,8 @@ int main(void)
         cmocka_unit_test(claims_must_be_an_object),
         cmocka_unit_test(the_path_must_name_the_tokens_user),
         cmocka_unit_test(sources_in_order),
+        cmocka_unit_test(tokens_of_our_own),
+        cmocka_unit_test(no_token_for_no_user),
         cmocka_unit_test(the_server_credential),
     };
     return cmocka_run_group_tests_name("auth", tests, NULL, NULL);
