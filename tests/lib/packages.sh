@@ -25,6 +25,7 @@ demo  | haproxy                  | -        | the balancer in front of the gatew
 demo  | kcat                     | -        | Kafka client for the command line
 demo  | curl                     | -        | HTTP client for the command line
 test  | python3-venv             | -        | the tests' own Python packages
+test  | python3-yaml             | -        | reads the chart and what it renders
 test  | clang                    | -        | second compiler, fuzzing
 test  | libclang-rt-14-dev       | -        | sanitizer and fuzzer runtimes of clang
 test  | clang-format             | -        | lint: how code looks

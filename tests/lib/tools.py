@@ -6,6 +6,7 @@ The cache is $TIDEGATE_CACHE, else ~/.cache/tidegate. A name holds its version, 
 """
 
 import fcntl
+import json
 import os
 import pathlib
 import shutil
@@ -19,6 +20,10 @@ KAFKA = "4.4.0"
 WEBSOCAT = "1.14.1"
 K6 = "1.8.1"
 NODE_MODULES = ["ws@8.23.0", "playwright-core@1.65.1"]
+HELM = "3.22.0"
+HELM_UNITTEST = "1.1.2"
+KUBECONFORM = "0.8.0"
+KUBERNETES_SCHEMAS = "1.37.0"
 
 # kafka-tools-api is named by the broker's own description but was never published; the broker does not load it.
 POM = f"""<project><modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>kafka-broker</artifactId>
@@ -57,16 +62,18 @@ def make_jars(folder):
         folder, f"Apache Kafka {KAFKA}")
 
 
+def go_install(package, version):
+    def make(folder):
+        run(["go", "install", f"{package}@v{version}"], folder, f"{package} {version}",
+            env={"GOBIN": str(folder / "bin"), "CGO_ENABLED": "0"})
+    return make
+
+
 def make_websocat(folder):
     run(["cargo", "install", "websocat", "--version", WEBSOCAT, "--locked", "--root", ".", "--target-dir", "target",
          "--no-default-features", "--features", "signal_handler,tokio-process,unix_stdio"], folder,
         f"websocat {WEBSOCAT}")
     shutil.rmtree(folder / "target")
-
-
-def make_k6(folder):
-    run(["go", "install", f"go.k6.io/k6@v{K6}"], folder, f"k6 {K6}",
-        env={"GOBIN": str(folder / "bin"), "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"})
 
 
 def make_node(folder):
@@ -82,13 +89,46 @@ def make_prometheus(folder):
     package.unlink()
 
 
+def make_helm_unittest(folder):
+    """Its module replaces a dependency, which `go install` of a version refuses: it is built inside a module of ours."""
+    what, module = f"helm-unittest {HELM_UNITTEST}", "github.com/helm-unittest/helm-unittest"
+    (folder / "go.mod").write_text("module unittest\n\ngo 1.25.0\n\nreplace github.com/vmware-labs/yaml-jsonpath v0.3.2 "
+                                   "=> github.com/helm-unittest/yaml-jsonpath v0.4.0\n")
+    run(["go", "get", "-tool", f"{module}/cmd/helm-unittest@v{HELM_UNITTEST}"], folder, what)
+    run(["go", "build", "-o", "bin/helm-unittest", f"{module}/cmd/helm-unittest"], folder, what, env={"CGO_ENABLED": "0"})
+
+
+def make_kubernetes_schemas(folder):
+    """JSON schemas of Kubernetes' objects, out of a Python package that carries those of many versions. Their names are
+    addresses, which a validator would look up in the network: references become those of files beside them."""
+    what = f"Kubernetes' schemas {KUBERNETES_SCHEMAS}"
+    run(["/usr/bin/python3", "-m", "venv", "venv"], folder, what)
+    run([str(folder / "venv/bin/pip"), "install", "-q", "--no-deps", "--target", "package",
+         f"kubernetes-validate=={KUBERNETES_SCHEMAS}"], folder, what)
+    for file in sorted(folder.glob("package/**/v*-local*/*.json")):
+        schema = json.loads(file.read_text().replace("/api/_definitions.json#", "_definitions.json#"))
+        schema.pop("$id", None)
+        new = folder / "schemas" / file.parent.name / file.name
+        new.parent.mkdir(parents=True, exist_ok=True)
+        new.write_text(json.dumps(schema))
+    shutil.rmtree(folder / "venv")
+    shutil.rmtree(folder / "package")
+
+
 # name: (folder in the cache, what it is for, how it is made, path inside it)
 TOOLS = {
     "python": (f"python-websockets-{WEBSOCKETS}", "a Python with websockets", make_python, "venv/bin/python"),
     "jars": (f"kafka-{KAFKA}", "Apache Kafka's jars (10 s)", make_jars, "lib"),
     "websocat": (f"websocat-{WEBSOCAT}", "websocat, built from source (2 min)", make_websocat, "bin/websocat"),
-    "k6": (f"k6-{K6}", "k6, built from source (3 min)", make_k6, "bin/k6"),
+    "k6": (f"k6-{K6}", "k6, built from source (3 min)", go_install("go.k6.io/k6", K6), "bin/k6"),
     "prometheus": ("prometheus-debian", "Debian's Prometheus (19 MB), with promtool", make_prometheus, "usr/bin"),
+    "helm": (f"helm-{HELM}", "helm, built from source (3 min)", go_install("helm.sh/helm/v3/cmd/helm", HELM), "bin/helm"),
+    "helm-unittest": (f"helm-unittest-{HELM_UNITTEST}", "helm-unittest, built from source (2 min)", make_helm_unittest,
+                      "bin/helm-unittest"),
+    "kubeconform": (f"kubeconform-{KUBECONFORM}", "kubeconform, built from source",
+                    go_install("github.com/yannh/kubeconform/cmd/kubeconform", KUBECONFORM), "bin/kubeconform"),
+    "kubernetes-schemas": (f"kubernetes-schemas-{KUBERNETES_SCHEMAS}", "schemas of Kubernetes' objects",
+                           make_kubernetes_schemas, "schemas"),
     "node": ("node-" + "-".join(m.replace("@", "-") for m in NODE_MODULES), "npm packages", make_node, "node_modules"),
 }
 
