@@ -37,6 +37,8 @@ test  | nodejs                   | node     | runs WebSocket clients of others
 test  | npm                      | npm      | fetches them
 test  | cargo                    | cargo    | builds websocat
 test  | chromium                 | -        | shows the page in a real browser
+test  | docker.io                | -        | builds the images and runs them
+test  | debootstrap              | -        | makes the base that they are built on
 TABLE
 }
 

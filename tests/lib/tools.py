@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -89,6 +90,36 @@ def make_prometheus(folder):
     package.unlink()
 
 
+# What an image of a distribution leaves out of it, as containers have no use for it.
+LEFT_OUT = ["usr/share/doc/*", "usr/share/man/*", "usr/share/info/*", "usr/share/locale/*", "var/log/*",
+            "var/cache/debconf/*", "var/cache/apt/*", "var/lib/apt/lists/*"]
+
+
+def apt_sources():
+    """The file that says where this machine has Debian 12 from, and the address of that mirror."""
+    etc = pathlib.Path("/etc/apt")
+    for file in [etc / "sources.list", *sorted(etc.glob("sources.list.d/*.sources")), *sorted(etc.glob("sources.list.d/*.list"))]:
+        text = file.read_text() if file.exists() else ""
+        found = re.search(r"^(?:URIs:|deb(?:\s+\[.*?\])?)\s+(\S+/debian)/?(?:\s|$)", text, re.M)
+        if found and "bookworm" in text:
+            return file, found[1]
+    raise Unavailable("a base of Debian 12: no source of packages of this machine names a mirror of it")
+
+
+def make_debian(folder):
+    """By debootstrap, from the mirror of this machine; updates come when something is installed into it."""
+    sources, mirror = apt_sources()
+    root = folder / "root"
+    run(["debootstrap", "--variant=minbase", "bookworm", str(root), mirror], folder, "a base of Debian 12")
+    for name in LEFT_OUT:
+        for path_in_root in root.glob(name):
+            shutil.rmtree(path_in_root) if path_in_root.is_dir() else path_in_root.unlink()
+    (root / "etc/apt/sources.list").unlink(missing_ok=True)
+    shutil.copy(sources, root / "etc/apt/sources.list.d" / sources.name)
+    run(["tar", "-C", str(root), "-cf", "root.tar", "."], folder, "a base of Debian 12")
+    shutil.rmtree(root)
+
+
 def make_helm_unittest(folder):
     """Its module replaces a dependency, which `go install` of a version refuses: it is built inside a module of ours."""
     what, module = f"helm-unittest {HELM_UNITTEST}", "github.com/helm-unittest/helm-unittest"
@@ -122,6 +153,7 @@ TOOLS = {
     "websocat": (f"websocat-{WEBSOCAT}", "websocat, built from source (2 min)", make_websocat, "bin/websocat"),
     "k6": (f"k6-{K6}", "k6, built from source (3 min)", go_install("go.k6.io/k6", K6), "bin/k6"),
     "prometheus": ("prometheus-debian", "Debian's Prometheus (19 MB), with promtool", make_prometheus, "usr/bin"),
+    "debian": ("debian-bookworm", "a base of Debian 12 (72 MB)", make_debian, "root.tar"),
     "helm": (f"helm-{HELM}", "helm, built from source (3 min)", go_install("helm.sh/helm/v3/cmd/helm", HELM), "bin/helm"),
     "helm-unittest": (f"helm-unittest-{HELM_UNITTEST}", "helm-unittest, built from source (2 min)", make_helm_unittest,
                       "bin/helm-unittest"),
