@@ -1,5 +1,6 @@
 /* One pipeline a second: this worker's lease and names, the users that changed, and everybody's leases. */
 #include "gateway/census.h"
+#include "common/hash.h"
 #include "common/json_write.h"
 #include "common/target.h"
 #include "gateway/conn.h"
@@ -16,13 +17,33 @@
 /* Of the keys that are no target's. */
 static struct redis_commands *common_redis(const struct census *cs)
 {
-    return cs->redis_of(cs->redis_arg, 0);
+    return cs->worker.redis_of(cs->worker.arg, 0);
 }
 
 static struct slice own_key(const struct census *cs, const char *kind, struct slice id, char out[KEY_SIZE])
 {
     int n = snprintf(out, KEY_SIZE, "tg:{%.*s}:%s%.*s", SLICE_ARG(target_tag(0)), kind, SLICE_ARG(id));
     return slice_make(out, (size_t)n);
+}
+
+static const char *const state_words[] = {
+    [CENSUS_UNREADY] = "unready", [CENSUS_READY] = "ready", [CENSUS_DRAINING] = "draining"};
+
+/* What stands before the dot. */
+static struct slice gateway_of(struct slice id)
+{
+    return slice_cut(&id, '.');
+}
+
+static bool is_first(struct slice id)
+{
+    slice_cut(&id, '.');
+    return slice_eq(id, SLICE("0"));
+}
+
+bool census_is_first(const struct census *cs)
+{
+    return is_first(slice_of(cs->id));
 }
 
 static bool is_live(const struct census *cs, struct slice id)
@@ -115,7 +136,7 @@ static void read_user(struct census *cs, struct target *t, bool after_write)
     char key[TARGET_NAME_SIZE];
     struct user_read *read = read_of(cs, t, after_write);
     struct slice argv[] = {SLICE("HGETALL"), target_name(TARGET_PRESENCE, t->bucket, hub_name(t), key)};
-    t->asking = redis_commands_send(cs->redis_of(cs->redis_arg, t->bucket), argv, 2, on_user, read) == 0;
+    t->asking = redis_commands_send(cs->worker.redis_of(cs->worker.arg, t->bucket), argv, 2, on_user, read) == 0;
     if (!t->asking)
         free(read);
 }
@@ -166,7 +187,7 @@ static void write_none(struct census *cs, struct target *t, struct redis_command
 static void write_user(struct census *cs, struct target *t)
 {
     char key[TARGET_NAME_SIZE], count[16];
-    struct redis_commands *redis = cs->redis_of(cs->redis_arg, t->bucket);
+    struct redis_commands *redis = cs->worker.redis_of(cs->worker.arg, t->bucket);
     struct slice k = target_name(TARGET_PRESENCE, t->bucket, hub_name(t), key);
     if (t->member_count == 0) {
         write_none(cs, t, redis, k);
@@ -199,15 +220,24 @@ static void write_changed_users(struct census *cs)
 
 static void write_lease(struct census *cs)
 {
-    char key[KEY_SIZE], counts[80], ttl[16];
+    char key[KEY_SIZE], counts[128], ttl[16];
     uint64_t sent = atomic_load_explicit(&cs->ctx->metrics->messages_sent.n, memory_order_relaxed);
-    snprintf(counts, sizeof(counts), "%zu %zu %" PRIu64, cs->roster->connections, cs->hub->users, sent);
+    snprintf(counts, sizeof(counts), "%zu %zu %" PRIu64 " %s %zu", cs->roster->connections, cs->hub->users, sent,
+             state_words[cs->state], cs->roster->movable);
     snprintf(ttl, sizeof(ttl), "%d", CENSUS_LEASE_MS);
     struct slice k = own_key(cs, "w:", slice_of(cs->id), key);
     redis_commands_send(common_redis(cs),
                         (struct slice[]){SLICE("SET"), k, slice_of(counts), SLICE("PX"), slice_of(ttl)}, 5, NULL, NULL);
     k = own_key(cs, "workers", SLICE(""), key);
     redis_commands_send(common_redis(cs), (struct slice[]){SLICE("SADD"), k, slice_of(cs->id)}, 3, NULL, NULL);
+}
+
+void census_say(struct census *cs, enum census_state state)
+{
+    if (state == cs->state)
+        return;
+    cs->state = state;
+    write_lease(cs);
 }
 
 static void write_names(struct census *cs)
@@ -245,16 +275,25 @@ struct leases_read {
     struct buf ids; /* a space behind each, in the order asked */
 };
 
-static void add_lease(struct census_totals *sum, struct slice text)
+static void add_lease(struct census *cs, struct slice id, struct slice text)
 {
-    uint64_t connections, users, messages;
+    struct census_totals *sum = &cs->totals;
+    uint64_t connections, users, messages, movable = 0;
     if (slice_to_u64(slice_cut(&text, ' '), &connections) != 0 || slice_to_u64(slice_cut(&text, ' '), &users) != 0 ||
-        slice_to_u64(text, &messages) != 0)
+        slice_to_u64(slice_cut(&text, ' '), &messages) != 0)
         return;
+    sum->all_ready &= slice_eq(slice_cut(&text, ' '), slice_of(state_words[CENSUS_READY]));
+    (void)slice_to_u64(slice_cut(&text, ' '), &movable);
     sum->connections += connections;
     sum->users += users;
     sum->messages += messages;
     sum->workers++;
+    sum->gateways += is_first(id);
+    sum->set += hash_keyed(id); /* in whatever order they come */
+    if (!slice_eq(gateway_of(id), gateway_of(slice_of(cs->id))))
+        return;
+    sum->here += connections;
+    sum->movable_here += movable;
 }
 
 static void forget_worker(struct census *cs, struct slice id)
@@ -270,7 +309,7 @@ static void on_leases(void *arg, const redisReply *reply)
     struct census *cs = read->census;
     if (reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == read->count) {
         struct slice ids = buf_slice(&read->ids);
-        cs->totals = (struct census_totals){0};
+        cs->totals = (struct census_totals){.all_ready = true};
         buf_clear(&cs->live);
         for (size_t i = 0; i < read->count; i++) {
             struct slice id = slice_cut(&ids, ' ');
@@ -279,11 +318,12 @@ static void on_leases(void *arg, const redisReply *reply)
                 forget_worker(cs, id);
                 continue;
             }
-            add_lease(&cs->totals, slice_make(lease->str, lease->len));
+            add_lease(cs, id, slice_make(lease->str, lease->len));
             buf_append(&cs->live, id);
             buf_byte(&cs->live, ' ');
         }
         write_changed_users(cs); /* now, when it is known which workers live */
+        cs->worker.on_totals(cs->worker.arg);
     }
     buf_release(&read->ids);
     free(read);
@@ -359,9 +399,9 @@ static void on_timer(struct timer *t)
 }
 
 void census_init(struct census *cs, struct context *ctx, struct hub *hub, const struct roster *roster, const char *id,
-                 struct redis_commands *(*redis_of)(void *arg, unsigned bucket), void *redis_arg)
+                 const struct census_worker *worker)
 {
-    *cs = (struct census){.ctx = ctx, .hub = hub, .roster = roster, .redis_of = redis_of, .redis_arg = redis_arg};
+    *cs = (struct census){.ctx = ctx, .hub = hub, .roster = roster, .worker = *worker};
     snprintf(cs->id, sizeof(cs->id), "%s", id);
     list_init(&cs->changed);
     timer_init(&cs->timer, on_timer);

@@ -3,7 +3,8 @@
  * The cap per user holds over all gateways the same way: within the second, and then for good.
  *
  *   tg:{tag of bucket 0}:workers      set: ids of workers
- *   tg:{tag of bucket 0}:w:<worker>   "<connections> <users> <messages>", lives CENSUS_LEASE_MS
+ *   tg:{tag of bucket 0}:w:<worker>   "<connections> <users> <messages> <state> <movable>", lives CENSUS_LEASE_MS; more
+ *                                     words may follow. A worker's id is its gateway's, a dot, and its number
  *   tg:{tag of bucket 0}:n:<worker>   JSON object: user → connections, at most STATUS_USERS_MAX; lives as long
  *   tg:{tag}:p:<target>               hash: worker → connections of this user there */
 #ifndef TIDEGATE_GATEWAY_CENSUS_H
@@ -18,29 +19,45 @@
 #define CENSUS_PERIOD_MS 1000
 #define CENSUS_LEASE_MS  5000
 
+/* How a worker's gateway is. A word that is not known counts as unready. */
+enum census_state { CENSUS_UNREADY, CENSUS_READY, CENSUS_DRAINING };
+
 struct census_totals {
     uint64_t connections, users, messages; /* users: one on two workers counts twice */
-    uint64_t workers;
+    uint64_t workers, gateways;
+    uint64_t here, movable_here; /* connections of this gateway, and those of them that resume */
+    uint64_t set;                /* another number for another set of workers */
+    bool all_ready;
+};
+
+/* What a census needs of its worker. */
+struct census_worker {
+    void *arg;
+    struct redis_commands *(*redis_of)(void *arg, unsigned bucket); /* the link to the node that holds a bucket */
+    void (*on_totals)(void *arg);                                   /* totals were counted; not while Redis is away */
 };
 
 struct census {
     struct context *ctx;
     struct hub *hub;
     const struct roster *roster;
-    struct redis_commands *(*redis_of)(void *arg, unsigned bucket);
-    void *redis_arg;
+    struct census_worker worker;
     char id[32];
+    enum census_state state;
     struct timer timer;
     struct list changed;         /* struct target.changed: users whose count is to be written */
     struct census_totals totals; /* of the cluster, a second old; the worker's own while Redis is away */
     struct buf live;             /* ids of the workers whose lease lives, a space behind each */
 };
 
-/* id: of this worker, unique in the cluster; redis_of gives the link to the node that holds a bucket. *Borrows* all for
- * the census's life. */
+/* id: of this worker, unique in the cluster. *Borrows* all for the census's life. */
 void census_init(struct census *cs, struct context *ctx, struct hub *hub, const struct roster *roster, const char *id,
-                 struct redis_commands *(*redis_of)(void *arg, unsigned bucket), void *redis_arg);
+                 const struct census_worker *worker);
 void census_release(struct census *cs);
+/* How this gateway is; told at once when that has changed. */
+void census_say(struct census *cs, enum census_state state);
+/* Whether this worker is its gateway's first, which speaks for it where one must. */
+bool census_is_first(const struct census *cs);
 /* The worker's last connection is gone: gives up the lease. */
 void census_leave(struct census *cs);
 /* The user's connections on this worker have become more or fewer. */

@@ -138,10 +138,20 @@ void conn_ready(struct conn *c)
     c->home->rescuer.on_ready(c->home->rescuer.arg, c);
 }
 
+/* It is one that may be asked to go elsewhere. */
+static void note_resumes(struct conn *c)
+{
+    c->home->roster->movable += !c->resumes;
+    c->resumes = true;
+}
+
 void conn_welcome(struct conn *c, const struct recovery *recovery)
 {
     struct welcome w = {.user_json = slice_of(c->more->user_json), .recovery = recovery};
     c->state = CONN_OPEN;
+    c->active_s = conn_now_s(c);
+    if (c->more->resumes || c->more->device != NULL)
+        note_resumes(c);
     beat_later(c);
     watch_later(c);
     if (c->dialect->hello != NULL)
@@ -223,6 +233,7 @@ static void leave(struct conn *c, enum close_reason why)
     limit_seat_give(c->home->ctx->seats);
     c->ip = NULL;
     c->home->roster->connections--;
+    c->home->roster->movable -= c->resumes;
     struct gateway_metrics *m = c->home->ctx->metrics;
     gauge_add(&m->connections, -1);
     counter_add(&m->disconnections, 1);
@@ -244,7 +255,7 @@ static uint16_t code_of(const struct conn *c, enum close_reason why)
 /* A client that is sent away is told when to come back, each at another moment. */
 static struct slice reason_text(enum close_reason why, char text[WS_REASON_MAX])
 {
-    if (why != CLOSE_DRAIN)
+    if (why != CLOSE_DRAIN && why != CLOSE_MOVE)
         return slice_of(close_rows[why].reason);
     int n =
         snprintf(text, WS_REASON_MAX, "%s retry=%ld", close_rows[why].reason, (long)(hash_random() % RETRY_SPREAD_MS));
@@ -326,8 +337,10 @@ static void on_resume(struct conn *c, uint64_t position)
 {
     if (conn_is_behind(c))
         refuse(c, "already_resuming", "What was missed is being sent already");
-    else if (c->members != NULL)
+    else if (c->members != NULL) {
+        note_resumes(c);
         c->home->rescuer.on_resume(c->home->rescuer.arg, c, position);
+    }
 }
 
 static bool is_in(const struct conn *c, struct slice target)

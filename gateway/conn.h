@@ -70,8 +70,10 @@ struct conn {
     uint64_t expires_s;        /* the token's exp, seconds since 1970; 0: never */
     struct limit_entry *ip;    /* its place in the count of its address; NULL: not counted */
     uint32_t heard_ms;         /* when the client last said anything: the loop's clock, its low bits */
-    uint8_t state;             /* enum conn_state */
+    uint8_t state : 7;         /* enum conn_state */
+    bool resumes : 1;          /* it comes back to where it stood: it named a position or a device, and is open */
     uint8_t reason;            /* enum close_reason, once closing or dead */
+    uint16_t active_s;         /* when an event was last sent to it: the loop's clock in seconds, its low bits */
 };
 
 /* What the handshake found out. */
@@ -114,9 +116,19 @@ static inline bool conn_is_behind(const struct conn *c)
 {
     return c->more != NULL && c->more->behind;
 }
+static inline uint16_t conn_now_s(const struct conn *c)
+{
+    return (uint16_t)(c->home->ctx->loop->now_ms / 1000);
+}
+/* How long no event was sent to it; beyond 18 hours it begins anew. */
+static inline uint16_t conn_idle_s(const struct conn *c)
+{
+    return (uint16_t)(conn_now_s(c) - c->active_s);
+}
 /* A message with this position was queued. */
 static inline void conn_sent(struct conn *c, uint64_t position)
 {
+    c->active_s = conn_now_s(c);
     if (c->more != NULL && c->more->device != NULL)
         device_sent(c->more->device, position);
 }

@@ -15,6 +15,7 @@ struct roster {
     struct list dead;     /* to be freed after the turn */
     struct list dirty;    /* something waits to be written */
     size_t connections;   /* joining and open */
+    size_t movable;       /* of these, those that come back to where they stood */
     size_t live;          /* all that are not freed */
 };
 

@@ -111,6 +111,12 @@ static void measure(struct worker *w)
     bus_measure(&w->bus);
 }
 
+static void tell_state(struct worker *w)
+{
+    enum census_state running = gateway_is_ready(w->gateway) ? CENSUS_READY : CENSUS_UNREADY;
+    census_say(&w->census, w->draining ? CENSUS_DRAINING : running);
+}
+
 static void on_tick(struct timer *t)
 {
     struct worker *w = CONTAINER_OF(t, struct worker, tick);
@@ -118,8 +124,11 @@ static void on_tick(struct timer *t)
     walk_due(w);
     replays_tick(&w->replays);
     close_expired(w);
+    tell_state(w);
     if (w->draining)
         drain_some(w);
+    else
+        mover_tick(&w->mover);
     measure(w);
 }
 
@@ -165,6 +174,11 @@ static void on_vacant(void *arg, struct target *t)
 static struct redis_commands *redis_of(void *arg, unsigned bucket)
 {
     return &bus_node_of(&((struct worker *)arg)->bus, bucket)->commands;
+}
+
+static void on_totals(void *arg)
+{
+    mover_on_totals(&((struct worker *)arg)->mover);
 }
 
 static void on_count(void *arg, struct target *t)
@@ -229,7 +243,9 @@ int worker_init(struct worker *w, struct gateway *g, unsigned index, const struc
     replays_init(&w->replays, &w->ctx, &w->bus, &w->cursors, g->cfg->replay_memory / g->worker_count);
     bus_init(&w->bus, &w->ctx, &w->hub, &w->fanout, &w->census, &g->redis);
     admission_init(&w->admission, &w->ctx, &g->admission);
-    census_init(&w->census, &w->ctx, &w->hub, &w->roster, id, redis_of, w);
+    census_init(&w->census, &w->ctx, &w->hub, &w->roster, id,
+                &(struct census_worker){.arg = w, .redis_of = redis_of, .on_totals = on_totals});
+    mover_init(&w->mover, &w->ctx, &w->roster, &w->census);
     cursors_init(&w->cursors, &w->ctx, redis_of, w, conn_ping);
     timer_init(&w->tick, on_tick);
     timer_start(&w->loop, &w->tick, TICK_MS);

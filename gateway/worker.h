@@ -12,6 +12,7 @@
 #include "gateway/conn.h"
 #include "gateway/fanout.h"
 #include "gateway/hub.h"
+#include "gateway/mover.h"
 #include "gateway/pace.h"
 #include "gateway/replay.h"
 #include "gateway/roster.h"
@@ -32,6 +33,7 @@ struct worker {
     struct conn_home home;
     struct fanout fanout;
     struct census census;
+    struct mover mover;
     struct cursors cursors;
     struct replays replays;
     struct bus bus;

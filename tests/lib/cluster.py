@@ -39,7 +39,7 @@ class Cluster:
     makes another Redis of a folder than a single one, see lib.topologies."""
 
     def __init__(self, folder, build, kafka, gateways=2, routers=2, gateway=None, router=None, redis_options=(),
-                 kafka_brokers=None, redis=None):
+                 kafka_brokers=None, redis=None, balance="roundrobin"):
         self.number = next(_numbers)
         self.topic = f"task-updates-{self.number}"
         self.folder = pathlib.Path(folder) / f"cluster-{self.number}"
@@ -56,7 +56,7 @@ class Cluster:
             Gateway(build, self.folder, f"gateway-{i + 1}",
                     {**common, "JWT_SECRET_KEY": SECRET, "ALLOWED_ORIGINS": "*", **(gateway or {})})
             for i in range(gateways)]
-        self.balancer = HAProxy(self.folder, [g.port for g in self.gateways])
+        self.balancer = HAProxy(self.folder, [g.port for g in self.gateways], balance=balance)
         self.clients = []
         self.users = itertools.count(1)
 

@@ -1,6 +1,8 @@
-"""A plain balancer: HAProxy, round robin, no stickiness."""
+"""A plain balancer: HAProxy, without stickiness."""
 
+import csv
 import pathlib
+import urllib.request
 
 from lib.ports import free_port
 from lib.proc import Proc
@@ -20,27 +22,30 @@ frontend clients
     bind {host}:{port}
     default_backend gateways
 backend gateways
-    balance roundrobin
+    balance {balance}
     option httpchk GET /ready
     default-server check inter 500ms rise 1 fall 2
 {servers}
 frontend itself
     bind 127.0.0.1:{port_itself}
     monitor-uri /up
+    stats enable
+    stats uri /stats
 """
 
 
 class HAProxy:
-    """Spreads connections over gateways' ports, one after the other, whoever asks."""
+    """Spreads connections over gateways' ports, one after the other, whoever asks; `balance` says it in HAProxy's words."""
 
-    def __init__(self, folder, ports, port=None, host="127.0.0.1"):
+    def __init__(self, folder, ports, port=None, host="127.0.0.1", balance="roundrobin"):
         self.port = port or free_port()
         self.port_itself = free_port()
         servers = "\n".join(f"    server gateway-{i + 1} 127.0.0.1:{p}" for i, p in enumerate(ports))
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "haproxy.cfg"
-        file.write_text(CONFIG.format(host=host, port=self.port, port_itself=self.port_itself, servers=servers))
+        file.write_text(CONFIG.format(host=host, port=self.port, port_itself=self.port_itself, servers=servers,
+                                      balance=balance))
         self.proc = Proc("haproxy", ["haproxy", "-db", "-f", file], folder)
 
     def start(self):
@@ -49,3 +54,10 @@ class HAProxy:
 
     def stop(self):
         self.proc.stop()
+
+    def up(self):
+        """The names of the servers to which it sends connections: gateway-1 and so on."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port_itself}/stats;csv", timeout=5) as answer:
+            page = answer.read().decode()
+        return {row["svname"] for row in csv.DictReader(page.removeprefix("# ").splitlines())
+                if row["pxname"] == "gateways" and row["status"] == "UP"}

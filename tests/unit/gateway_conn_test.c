@@ -2,6 +2,7 @@
 #include "common/target.h"
 #include "gateway/conn.h"
 #include "gateway/fanout.h"
+#include "gateway/mover.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -661,6 +662,40 @@ static void acks_and_resumes(void **state)
     lose(c);
 }
 
+static struct conn *connect_one_that_resumes(const char *user)
+{
+    struct conn *c = connect_user(user);
+    home.rescuer.on_resume = note_resume;
+    say(c, "{\"type\":\"resume\",\"last_id\":\"1-5\"}");
+    return c;
+}
+
+static void who_resumes_is_moved_the_longest_idle_first(void **state)
+{
+    struct mover m = {.ctx = &ctx, .roster = &roster};
+    struct conn *a = connect_one_that_resumes("a"), *plain = connect_user("p");
+    l.now_ms += 2000;
+    struct conn *b = connect_one_that_resumes("b"), *behind = connect_one_that_resumes("x");
+    l.now_ms += 2000;
+    struct conn *c = connect_one_that_resumes("c");
+    publish_in(target_of_user("a"), 9, "k", SLICE("u:a"), SLICE("r:x"));
+    conn_more(behind)->behind = true;
+    assert_int_equal(roster.movable, 4);
+    assert_int_equal(mover_move(&m, 0), 0);
+    assert_int_equal(mover_move(&m, 1), 1);
+    assert_int_equal(b->state, CONN_CLOSING);
+    assert_non_null(strstr(log_of(b), "close 4004 move_elsewhere retry="));
+    assert_int_equal(mover_move(&m, 5), 2);
+    assert_true(a->state == CONN_CLOSING && c->state == CONN_CLOSING);
+    assert_true(plain->state == CONN_OPEN && behind->state == CONN_OPEN);
+    assert_int_equal(roster.movable, 1);
+    assert_int_equal(closed_for(CLOSE_MOVE), 3);
+    struct conn *all[] = {a, b, c, plain, behind};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        lose(all[i]);
+    assert_int_equal(roster.movable, 0);
+}
+
 /* ---- the cap of a user ---- */
 
 static void a_user_may_have_so_many_connections(void **state)
@@ -753,6 +788,7 @@ int main(void)
         CONN_TEST(an_event_for_several_targets_comes_once),
         CONN_TEST(who_is_behind_gets_only_events_without_id),
         CONN_TEST(acks_and_resumes),
+        CONN_TEST(who_resumes_is_moved_the_longest_idle_first),
         CONN_TEST(a_user_may_have_so_many_connections),
         CONN_TEST(an_old_count_of_others_is_read_again_before_it_refuses),
         CONN_TEST(coordinates_are_remembered_for_so_many_parts),
