@@ -36,6 +36,8 @@ redis://{{ include "tidegate.fullname" . }}-redis:6379
 {{- define "tidegate.kafkaBrokers" -}}
 {{- if .Values.tryout.kafka.enabled -}}
 {{ include "tidegate.fullname" . }}-kafka:9092
+{{- else if kindIs "string" .Values.kafka.brokers -}}
+{{- .Values.kafka.brokers -}}
 {{- else -}}
 {{- join "," .Values.kafka.brokers -}}
 {{- end -}}
