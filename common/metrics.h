@@ -10,6 +10,9 @@
  *   GAUGE_SERIES("name", "Help.")                                    lines come from a function (metrics_source)
  *   COUNTER_SERIES("name_total", "Help.")
  *
+ * A help text holds neither quotes, backslashes nor line feeds. No other metric has a counter's name without its _total:
+ * to OpenMetrics that is the counter.
+ *
  * Every thread that counts owns an instance of the struct and is the only one that writes to it, with plain loads and
  * stores; a scrape adds the instances up from any thread. */
 #ifndef TIDEGATE_COMMON_METRICS_H
@@ -40,10 +43,20 @@ extern const struct metric_bounds metric_seconds;
 /* Small numbers: 1 to 1,000. */
 extern const struct metric_bounds metric_counts;
 
+/* An observation whose trace is known: the last one of its bucket. No trace: there was none yet. While the owner
+ * writes, seq is odd. */
+#define METRIC_TRACE_ID_SIZE 32
+struct metric_exemplar {
+    _Atomic uint64_t seq;
+    _Atomic uint64_t trace_id[METRIC_TRACE_ID_SIZE / sizeof(uint64_t)];
+    _Atomic uint64_t value, wall_ms;
+};
+
 struct metric_histogram {
     const struct metric_bounds *bounds;
     _Atomic uint64_t buckets[METRIC_BOUNDS_MAX + 1]; /* the last one: above all bounds */
     _Atomic uint64_t sum;
+    struct metric_exemplar exemplars[METRIC_BOUNDS_MAX + 1];
 };
 
 /* For the owner of the instance alone. */
@@ -66,6 +79,8 @@ static inline void gauge_add(struct metric_gauge *g, int64_t n)
 void histogram_observe(struct metric_histogram *h, uint64_t value);
 /* The same value count times. */
 void histogram_observe_many(struct metric_histogram *h, uint64_t value, uint64_t count);
+/* Names the trace of a value that was just observed. trace_id: 32 hex digits; wall_ms: now, since 1970. */
+void histogram_exemplify(struct metric_histogram *h, uint64_t value, struct slice trace_id, uint64_t wall_ms);
 /* Takes back an observation, for a distribution of what is there now. */
 void histogram_forget(struct metric_histogram *h, uint64_t value);
 
@@ -87,10 +102,22 @@ struct metric {
     size_t count;             /* and how many */
 };
 
+static inline bool metric_is_series(const struct metric *metric)
+{
+    return metric->kind == METRIC_GAUGE_SERIES || metric->kind == METRIC_COUNTER_SERIES;
+}
+
 struct metrics_table {
     size_t size; /* of the struct */
     const struct metric *metrics;
     size_t count;
+};
+
+struct metrics_hook {
+    const char *name; /* of a series; NULL: a sampler */
+    void (*append)(void *ctx, const char *name, struct buf *out);
+    void (*sample)(void *ctx);
+    void *ctx;
 };
 
 /* A process's metrics. Filled before a second thread starts, only read afterwards. */
@@ -112,24 +139,20 @@ void *metrics_instance(struct metrics *m);
 /* Called at the beginning of each scrape, to gauge_set what is known only by looking. Runs in the thread that scrapes,
  * in two at once when two do. ctx is *borrowed*. */
 void metrics_on_scrape(struct metrics *m, void (*sample)(void *ctx), void *ctx);
-/* Gives a series its lines, by metrics_line; runs as above. Bound the number of lines. */
+/* Gives a series its lines, by metrics_page.h; runs as above. Bound the number of lines. */
 void metrics_source(struct metrics *m, const char *name, void (*append)(void *ctx, const char *name, struct buf *out),
                     void *ctx);
 
-struct metric_label {
-    const char *name;
-    struct slice value; /* any bytes; escaped */
-};
-void metrics_line(struct buf *out, const char *name, const struct metric_label *labels, size_t count, int64_t value);
-/* Without labels, a value of which `unit` make 1: with six decimals. */
-void metrics_line_in_parts(struct buf *out, const char *name, int64_t value, uint64_t unit);
-
-/* Prometheus text format 0.0.4, all instances added up. */
-#define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
-void metrics_scrape(const struct metrics *m, struct buf *out);
-/* The sum of a counter's or gauge's cells, by its field's offset, for tests and statistics. */
+/* The sum of all instances' cells at this offset: a counter's or a gauge's, by its field. */
 int64_t metrics_sum(const struct metrics *m, size_t offset);
-/* The table for the README. */
-void metrics_markdown(const struct metrics_table *t, struct buf *out);
+/* The same of one cell of a histogram. */
+uint64_t metrics_sum_cells(const struct metrics *m, size_t offset);
+
+struct metrics_exemplar {
+    char trace_id[METRIC_TRACE_ID_SIZE];
+    uint64_t value, wall_ms;
+};
+/* The newest exemplar of a histogram's bucket, by the histogram's offset, over all instances. False: there is none. */
+bool metrics_exemplar(const struct metrics *m, size_t offset, size_t bucket, struct metrics_exemplar *out);
 
 #endif

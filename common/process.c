@@ -1,6 +1,7 @@
 /* Looked up when somebody asks, from a worker's thread: so nothing here may take long. */
 #include "common/process.h"
 #include "common/clock.h"
+#include "common/metrics_page.h"
 
 #include <dirent.h>
 #include <inttypes.h>

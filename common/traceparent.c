@@ -49,3 +49,12 @@ struct slice traceparent_trace_id(struct slice traceparent)
     assert(traceparent.n == TRACEPARENT_SIZE);
     return slice_make(traceparent.p + VERSION_SIZE + 1, TRACE_ID_SIZE);
 }
+
+struct slice traceparent_sampled_id(struct slice traceparent)
+{
+    if (traceparent.p == NULL)
+        return traceparent;
+    char digit = traceparent.p[TRACEPARENT_SIZE - 1];
+    int flags = digit <= '9' ? digit - '0' : digit - 'a' + 10;
+    return flags & 1 ? traceparent_trace_id(traceparent) : (struct slice){0};
+}

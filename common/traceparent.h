@@ -16,5 +16,7 @@ enum traceparent_kind traceparent_kind(struct slice value);
 
 /* The 32 hex digits of a sound one's trace; absent of an absent one. */
 struct slice traceparent_trace_id(struct slice traceparent);
+/* The same of one whose trace is recorded (flag `sampled`); else absent: nobody would find it. */
+struct slice traceparent_sampled_id(struct slice traceparent);
 
 #endif

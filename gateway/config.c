@@ -1,6 +1,7 @@
 /* Judges the gateway's options against each other: what is missing, what cannot work together, and what is unsafe
  * enough that production must not start with it. */
 #include "gateway/config.h"
+#include "common/metrics_page.h"
 #include "gateway/metrics.h"
 #include "common/config_table.h"
 #include "common/probe.h"

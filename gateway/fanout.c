@@ -74,8 +74,15 @@ static void observe_later(struct fanout *f, const struct envelope *e, size_t cou
 {
     if (f->pending_count == FANOUT_PENDING_MAX)
         fanout_written(f); /* a little early, rather than not at all */
-    f->pending[f->pending_count++] = (struct fanout_pending){
-        .kafka_us = e->kafka_ms * 1000, .redis_us = e->id, .read_us = f->read_us, .count = count};
+    struct slice trace_id = traceparent_sampled_id(e->traceparent);
+    struct fanout_pending *p = &f->pending[f->pending_count++];
+    p->kafka_us = e->kafka_ms * 1000;
+    p->redis_us = e->id;
+    p->read_us = f->read_us;
+    p->count = count;
+    p->traced = trace_id.p != NULL;
+    if (p->traced)
+        memcpy(p->trace_id, trace_id.p, sizeof(p->trace_id));
 }
 
 void fanout_turn(struct fanout *f)
@@ -114,12 +121,19 @@ static uint64_t since(uint64_t then_us, uint64_t now_us)
     return now_us > then_us ? now_us - then_us : 0;
 }
 
+static void observe_hop(struct metric_histogram *h, const struct fanout_pending *p, uint64_t us, uint64_t now_us)
+{
+    histogram_observe_many(h, us, p->count);
+    if (p->traced)
+        histogram_exemplify(h, us, slice_make(p->trace_id, sizeof(p->trace_id)), now_us / 1000);
+}
+
 static void observe(struct gateway_metrics *m, const struct fanout_pending *p, uint64_t now_us)
 {
     if (p->redis_us != 0)
-        histogram_observe_many(&m->redis_seconds, since(p->redis_us, p->read_us), p->count);
-    histogram_observe_many(&m->write_seconds, since(p->read_us, now_us), p->count);
-    histogram_observe_many(&m->delivery_seconds, since(p->kafka_us, now_us), p->count);
+        observe_hop(&m->redis_seconds, p, since(p->redis_us, p->read_us), now_us);
+    observe_hop(&m->write_seconds, p, since(p->read_us, now_us), now_us);
+    observe_hop(&m->delivery_seconds, p, since(p->kafka_us, now_us), now_us);
 }
 
 void fanout_written(struct fanout *f)

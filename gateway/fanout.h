@@ -13,6 +13,8 @@
 struct fanout_pending {
     uint64_t kafka_us, redis_us, read_us; /* redis_us 0: it was only published */
     size_t count;
+    char trace_id[METRIC_TRACE_ID_SIZE]; /* good if traced */
+    bool traced;                         /* and that trace is recorded */
 };
 
 struct fanout {

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/json_write.h"
+#include "common/metrics_page.h"
 #include "gateway/worker.h"
 
 #include <inttypes.h>
@@ -75,7 +76,8 @@ struct user_count {
 
 struct users {
     struct map by_name;
-    const char *only; /* see struct names_read */
+    const char *only;           /* see struct names_read */
+    enum metrics_format format; /* too */
 };
 
 static void add_user(struct users *u, struct slice name, uint64_t connections)
@@ -126,6 +128,7 @@ struct names_read {
     const char *type;
     write_body write;
     char *only; /* owned: the one user whose connections the asker may see, as a JSON string; NULL: all */
+    enum metrics_format format; /* of a page of metrics */
 };
 
 /* Distinct users, as far as they are named; a map that is cut at STATUS_USERS_MAX counts the others per worker. */
@@ -179,7 +182,8 @@ static void answer(struct names_read *read, const struct users *u)
 
 static void on_names(void *arg, const redisReply *reply)
 {
-    struct users u = {.only = ((struct names_read *)arg)->only};
+    const struct names_read *read = arg;
+    struct users u = {.only = read->only, .format = read->format};
     map_init(&u.by_name);
     if (reply != NULL && reply->type == REDIS_REPLY_ARRAY)
         for (size_t i = 0; i < reply->elements; i++)
@@ -189,13 +193,13 @@ static void on_names(void *arg, const redisReply *reply)
     users_release(&u);
 }
 
-/* Of the workers whose id begins so. *Takes* only. */
-static void read_names(struct worker *w, h2o_req_t *req, struct slice prefix, const char *type, write_body write,
-                       char *only)
+/* Of the workers whose id begins so. what: type and write, with only (*taken*) or format. */
+static void read_names(struct worker *w, h2o_req_t *req, struct slice prefix, const struct names_read *what)
 {
     struct names_read *read = xmalloc(sizeof(*read));
-    *read =
-        (struct names_read){.worker = w, .pending = http_pending_new(req), .type = type, .write = write, .only = only};
+    *read = *what;
+    read->worker = w;
+    read->pending = http_pending_new(req);
     struct buf keys = {0};
     struct slice *argv = xmalloc(CENSUS_WORKERS_MAX * sizeof(*argv));
     size_t n = census_names_mget(&w->census, prefix, &keys, argv, CENSUS_WORKERS_MAX);
@@ -237,25 +241,27 @@ static bool is_allowed(struct worker *w, h2o_req_t *req, char **only)
 
 void stats_on_status(struct http_server *s, h2o_req_t *req)
 {
-    char *only;
-    if (is_allowed(s->conf.app, req, &only))
-        read_names(s->conf.app, req, SLICE(""), JSON_TYPE, status_body, only);
+    struct names_read what = {.type = JSON_TYPE, .write = status_body};
+    if (is_allowed(s->conf.app, req, &what.only))
+        read_names(s->conf.app, req, SLICE(""), &what);
 }
 
 void stats_on_stats(struct http_server *s, h2o_req_t *req)
 {
-    char *only;
-    if (is_allowed(s->conf.app, req, &only))
-        read_names(s->conf.app, req, SLICE(""), JSON_TYPE, stats_body, only);
+    struct names_read what = {.type = JSON_TYPE, .write = stats_body};
+    if (is_allowed(s->conf.app, req, &what.only))
+        read_names(s->conf.app, req, SLICE(""), &what);
 }
 
 /* ---- /metrics ---- */
 
 static void write_user_metric(const struct worker *w, const struct users *u, struct buf *b)
 {
+    static const struct metric metric = {
+        .kind = METRIC_GAUGE, .name = STATS_USER_METRIC, .help = "Open connections by user."};
     size_t left = (size_t)w->cfg->status_users_max;
     struct buf scratch = {0};
-    buf_lit(b, "# HELP " STATS_USER_METRIC " Open connections by user.\n# TYPE " STATS_USER_METRIC " gauge\n");
+    metrics_head(b, u->format, &metric);
     MAP_EACH (node, &u->by_name) {
         const struct user_count *user = CONTAINER_OF(node, struct user_count, node);
         struct json_value name = {JSON_STRING, slice_of(user->name)};
@@ -271,21 +277,26 @@ static void write_user_metric(const struct worker *w, const struct users *u, str
 
 static void metrics_body(const struct worker *w, const struct users *u, struct buf *b)
 {
-    metrics_scrape(&w->gateway->metrics, b);
+    metrics_scrape(&w->gateway->metrics, u->format, b);
     if (w->cfg->metrics_per_user)
         write_user_metric(w, u, b);
+    metrics_end(u->format, b);
 }
 
 /* The users of this process alone: another gateway's are in its own metrics. */
 void stats_on_metrics(struct http_server *s, h2o_req_t *req)
 {
     struct worker *w = s->conf.app;
+    enum metrics_format format = metrics_format_for(http_headers_joined(req, "accept"));
+    const char *type = metrics_content_type(format);
+    http_add_header(req, "vary", SLICE("accept"));
     if (w->cfg->metrics_per_user) {
-        read_names(w, req, slice_of(w->gateway->id), METRICS_CONTENT_TYPE, metrics_body, NULL);
+        read_names(w, req, slice_of(w->gateway->id),
+                   &(struct names_read){.type = type, .write = metrics_body, .format = format});
         return;
     }
     struct buf b = {0};
-    metrics_body(w, NULL, &b);
-    http_reply(req, 200, METRICS_CONTENT_TYPE, buf_slice(&b));
+    metrics_body(w, &(struct users){.format = format}, &b);
+    http_reply(req, 200, type, buf_slice(&b));
     buf_release(&b);
 }

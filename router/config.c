@@ -1,5 +1,6 @@
 /* Judges the router's options against each other. */
 #include "router/config.h"
+#include "common/metrics_page.h"
 #include "router/metrics.h"
 #include "common/config_table.h"
 #include "common/probe.h"

@@ -2,6 +2,7 @@
  * person on call can act on. */
 #include "router/endpoints.h"
 #include "common/json_write.h"
+#include "common/metrics_page.h"
 
 static void on_health(struct http_server *s, h2o_req_t *req)
 {
@@ -69,9 +70,12 @@ static void on_ready(struct http_server *s, h2o_req_t *req)
 static void on_metrics(struct http_server *s, h2o_req_t *req)
 {
     const struct app *app = s->conf.app;
+    enum metrics_format format = metrics_format_for(http_headers_joined(req, "accept"));
     struct buf body = {0};
-    metrics_scrape(&app->metrics, &body);
-    http_reply(req, 200, METRICS_CONTENT_TYPE, buf_slice(&body));
+    metrics_scrape(&app->metrics, format, &body);
+    metrics_end(format, &body);
+    http_add_header(req, "vary", SLICE("accept"));
+    http_reply(req, 200, metrics_content_type(format), buf_slice(&body));
     buf_release(&body);
 }
 

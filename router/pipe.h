@@ -20,12 +20,12 @@ enum pipe_kind {
 struct pipe_call {
     enum pipe_kind kind;
     unsigned bucket;
-    struct slice target;     /* in body */
-    struct slice envelope;   /* in body */
-    struct slice dedupe_key; /* in body; a publisher's own, or absent */
-    struct slice trace_id;   /* in body; of the event's trace, or absent */
-    struct body *body;       /* a ref of ours */
-    struct step step;        /* finished when Redis confirms; partition NULL: none */
+    struct slice target;      /* in body */
+    struct slice envelope;    /* in body */
+    struct slice dedupe_key;  /* in body; a publisher's own, or absent */
+    struct slice traceparent; /* in body; sound, or absent */
+    struct body *body;        /* a ref of ours */
+    struct step step;         /* finished when Redis confirms; partition NULL: none */
     uint64_t offset;
     uint64_t maxlen, ttl_ms, window_ms, kafka_ms;
     uint64_t queued_us;

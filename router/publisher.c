@@ -75,7 +75,7 @@ static struct body *make_body(struct publisher *pub, const struct event *ev, con
     buf_append(b, ev->dedupe_key);
     for (size_t i = 0; i < ev->target_count; i++)
         buf_append(b, ev->targets[i]);
-    buf_append(b, traceparent_trace_id(ev->traceparent));
+    buf_append(b, ev->traceparent);
     struct body *body = body_new(b->n);
     memcpy(body->bytes, b->p, b->n);
     return body;
@@ -86,13 +86,6 @@ struct sending {
     struct pipe_call call; /* of the next target */
     size_t at;             /* where its name is in the body */
 };
-
-/* The last that make_body wrote. */
-static struct slice trace_id_in(const struct body *body, const struct event *ev)
-{
-    struct slice id = traceparent_trace_id(ev->traceparent);
-    return id.p != NULL ? slice_make(body->bytes + body->size - id.n, id.n) : id;
-}
 
 static struct sending begin_sending(struct publisher *pub, const struct event *ev, uint64_t offset,
                                     const struct step *step, enum pipe_kind kind)
@@ -105,7 +98,8 @@ static struct sending begin_sending(struct publisher *pub, const struct event *e
         .call = {.kind = kind,
                  .envelope = {body->bytes, at},
                  .dedupe_key = {ev->dedupe_key.p != NULL ? body->bytes + at : NULL, ev->dedupe_key.n},
-                 .trace_id = trace_id_in(body, ev),
+                 .traceparent = {ev->traceparent.p != NULL ? body->bytes + body->size - ev->traceparent.n : NULL,
+                                 ev->traceparent.n},
                  .offset = offset,
                  .window_ms = pub->conf->dedupe_window,
                  .kafka_ms = ev->time_ms,
@@ -373,9 +367,18 @@ static void observe(struct router_metrics *m, const struct pipe_call *call, uint
 {
     uint64_t now_us = clock_wall_us(), kafka_us = call->kafka_ms * 1000;
     uint64_t record_us = now_us > kafka_us ? now_us - kafka_us : 0;
-    histogram_observe(&m->kafka_seconds, record_us > append_us ? record_us - append_us : 0);
-    histogram_observe(&m->append_seconds, append_us);
-    histogram_observe(&m->record_seconds, record_us);
+    const struct {
+        struct metric_histogram *histogram;
+        uint64_t us;
+    } hops[] = {{&m->kafka_seconds, record_us > append_us ? record_us - append_us : 0},
+                {&m->append_seconds, append_us},
+                {&m->record_seconds, record_us}};
+    struct slice trace_id = traceparent_sampled_id(call->traceparent);
+    for (size_t i = 0; i < ARRAY_LEN(hops); i++) {
+        histogram_observe(hops[i].histogram, hops[i].us);
+        if (trace_id.p != NULL)
+            histogram_exemplify(hops[i].histogram, hops[i].us, trace_id, now_us / 1000);
+    }
 }
 
 /* What Redis had is no measure of anything: after a pause, partitions go back and all of it comes again. */
@@ -386,9 +389,10 @@ static void on_confirmed(struct node *n, const struct pipe_call *call, bool dupl
         counter_add(&pub->metrics->publishes, 1);
     else
         counter_add(duplicate ? &pub->metrics->repeats : &pub->metrics->appends, 1);
-    if (call->trace_id.p != NULL)
-        log_debug("event_appended", LOG_SL("trace_id", call->trace_id), LOG_S("part", call->step.partition->part),
-                  LOG_I("offset", call->offset), LOG_SL("target", call->target), LOG_I("duplicate", duplicate));
+    if (call->traceparent.p != NULL)
+        log_debug("event_appended", LOG_SL("trace_id", traceparent_trace_id(call->traceparent)),
+                  LOG_S("part", call->step.partition->part), LOG_I("offset", call->offset),
+                  LOG_SL("target", call->target), LOG_I("duplicate", duplicate));
     if (!duplicate)
         observe(pub->metrics, call, latency_us);
 }

@@ -26,6 +26,7 @@ demo  | kcat                     | -        | Kafka client for the command line
 demo  | curl                     | -        | HTTP client for the command line
 test  | python3-venv             | -        | the tests' own Python packages
 test  | python3-yaml             | -        | reads the chart and what it renders
+test  | python3-prometheus-client | -       | reads OpenMetrics as strictly as it is written down
 test  | clang                    | -        | second compiler, fuzzing
 test  | libclang-rt-14-dev       | -        | sanitizer and fuzzer runtimes of clang
 test  | clang-format             | -        | lint: how code looks

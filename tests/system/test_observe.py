@@ -2,8 +2,9 @@
 
 import json
 import os
+import subprocess
 
-from lib import metrics
+from lib import metrics, tools
 from lib.cluster import task
 from lib.proc import wait_until
 from lib.wire import request
@@ -158,3 +159,85 @@ def test_a_trace_comes_by_http(new_cluster):
         assert answer.json() == {"status": "SUCCESS"}, answer
     told = {message["task_id"]: message.get("traceparent") for message in client.tasks(len(posts))}
     assert told == {number: TRACEPARENT for number in range(len(posts))}, told
+
+
+# ---- /metrics ----
+
+OPENMETRICS = "application/openmetrics-text"
+# What Prometheus 2 asks for.
+ACCEPT = f"{OPENMETRICS};version=1.0.0,{OPENMETRICS};version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+# Read by the parser of Prometheus's own Python client, which takes nothing that the standard does not allow.
+STRICT_PARSER = """
+import json, sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+print(json.dumps([[family.name, family.type, family.unit,
+                   [[s.name, s.labels, s.exemplar and [s.exemplar.labels, s.exemplar.value]] for s in family.samples]]
+                  for family in text_string_to_metric_families(sys.stdin.read())]))
+"""
+# A name that older dashboards know: a gauge in spite of it.
+LINT_EXEMPT = "websocket_connections_total non-counter metrics should not have \"_total\" suffix"
+
+
+def openmetrics(program):
+    """The page's families by name, as (type, unit, samples); Unavailable without the parser."""
+    answer = program.get("/metrics", headers={"Accept": ACCEPT})
+    assert answer.status == 200 and answer.headers["vary"], answer
+    assert answer.headers["content-type"] == f"{OPENMETRICS}; version=1.0.0; charset=utf-8", answer.headers
+    assert answer.body.endswith(b"\n# EOF\n")
+    if subprocess.run(["/usr/bin/python3", "-c", "import prometheus_client"], capture_output=True).returncode != 0:
+        raise tools.Unavailable("the package python3-prometheus-client is not installed")
+    done = subprocess.run(["/usr/bin/python3", "-c", STRICT_PARSER], input=answer.body, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return {name: (kind, unit, samples) for name, kind, unit, samples in json.loads(done.stdout)}
+
+
+def test_who_asks_for_openmetrics_gets_it(cluster):
+    for program in cluster.programs:
+        for accept in ("*/*", "text/plain", f"text/plain, {OPENMETRICS};q=0.5", f"{OPENMETRICS};version=9", None):
+            answer = program.get("/metrics", headers={"Accept": accept} if accept else {})
+            assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8", (accept, answer)
+            assert b"# EOF" not in answer.body and b"# UNIT" not in answer.body
+        families = openmetrics(program)
+        kind, unit, _ = families["process_cpu_seconds"]
+        assert (kind, unit) == ("counter", "seconds")
+        samples = {name for _, _, rows in families.values() for name, *_ in rows}
+        assert samples == {name for name, *_ in metrics.parse(program.get("/metrics").body.decode())}
+
+
+def test_users_by_name_are_openmetrics_too(new_cluster):
+    cluster = new_cluster(routers=1, gateways=1, gateway={"METRICS_PER_USER": "1", "WORKERS": "1"})
+    user = cluster.user()
+    cluster.connect(user)
+
+    def told():
+        return [labels for name, labels, _ in openmetrics(cluster.gateways[0])["websocket_connections_by_user"][2]]
+    wait_until(lambda: told() == [{"user": user}], 10, "the user among the metrics")
+
+
+def exemplars(program, name):
+    """Of a histogram: (bound, trace, value) of each bucket that names one."""
+    return [(float(labels["le"]), exemplar[0]["trace_id"], exemplar[1])
+            for sample, labels, exemplar in openmetrics(program)[name][2] if sample.endswith("_bucket") and exemplar]
+
+
+def test_buckets_name_the_trace_of_an_event(new_cluster):
+    cluster = new_cluster(routers=1, gateways=1)
+    user = cluster.user()
+    client = cluster.connect(user)
+    unrecorded = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+    for number, header in enumerate((TRACEPARENT, unrecorded)):
+        cluster.kafka.produce(cluster.topic, [(user, task(user, number))], headers=[f"traceparent={header}"])
+    client.tasks(2)
+    for program, names in ((cluster.routers[0], HOPS["router"]), (cluster.gateways[0], HOPS["gateway"])):
+        for name in names:
+            cluster.wait_metric(f"{name}_count", 2, programs=[program])
+            [(bound, trace, value)] = exemplars(program, name)
+            assert trace == TRACE_ID and 0 <= value <= bound, (name, bound, trace, value)
+
+
+def test_promtool_finds_no_fault(cluster):
+    promtool = tools.path("prometheus") / "promtool"
+    for program in cluster.programs:
+        done = subprocess.run([promtool, "check", "metrics"], input=program.get("/metrics").body, capture_output=True)
+        found = [line for line in (done.stdout + done.stderr).decode().splitlines() if line and line != LINT_EXEMPT]
+        assert not found, found

@@ -386,7 +386,7 @@ def test_a_slow_replay_is_closed(build, folder):
         assert numbers(take(live, 1)) == [500]
         wait_until(lambda: alone.gateway.metric("tidegate_gateway_closed_total", reason="slow_reader") == 1, 10, "it is closed")
         wait_until(lambda: alone.gateway.metric("tidegate_gateway_replay_bytes") == 0, 5, "its memory is given back")
-        assert alone.gateway.metric("tidegate_gateway_replays") == 0
+        assert alone.gateway.metric("tidegate_gateway_replaying") == 0
         client.close()
 
 

@@ -1,6 +1,6 @@
 /* What is counted in one instance or several is what the text says, to the byte; and a scrape may run while others
  * count. */
-#include "common/base.h"
+#include "common/metrics_page.h"
 
 enum colour { RED, GREEN, COLOURS };
 static const char *const colour_words[] = {"red", "green"};
@@ -20,10 +20,10 @@ static const char *const colour_words[] = {"red", "green"};
 static const struct metrics_table table = {METRICS_ROWS};
 
 /* The scrape's part from a metric's HELP to the next one's. */
-static void assert_part(const struct metrics *m, const char *name, const char *expected)
+static void assert_part_in(enum metrics_format format, const struct metrics *m, const char *name, const char *expected)
 {
     struct buf out = {0};
-    metrics_scrape(m, &out);
+    metrics_scrape(m, format, &out);
     buf_byte(&out, '\0');
     char *head = xasprintf("# HELP %s ", name);
     char *part = strstr(out.p, head);
@@ -34,6 +34,11 @@ static void assert_part(const struct metrics *m, const char *name, const char *e
     assert_string_equal(part, expected);
     free(head);
     buf_release(&out);
+}
+
+static void assert_part(const struct metrics *m, const char *name, const char *expected)
+{
+    assert_part_in(METRICS_TEXT, m, name, expected);
 }
 
 static void test_counters_of_all_instances_are_added(void **state)
@@ -169,6 +174,120 @@ static void test_series_and_samples(void **state)
     metrics_release(&m);
 }
 
+#define TRACE_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define TRACE_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define TRACE_C "cccccccccccccccccccccccccccccccc"
+
+static void test_openmetrics_names_families_and_units(void **state)
+{
+    struct metrics m;
+    metrics_init(&m, &table);
+    struct test_metrics *a = metrics_instance(&m);
+    metrics_source(&m, "test_spent_seconds_total", append_spent, NULL);
+    counter_add(&a->ends[END_BAD], 1);
+    gauge_set(&a->open, -1);
+    assert_part_in(METRICS_OPENMETRICS, &m, "test_ends",
+                   "# HELP test_ends Ends.\n# TYPE test_ends counter\n"
+                   "test_ends_total{reason=\"good\"} 0\ntest_ends_total{reason=\"bad\"} 1\n");
+    assert_part_in(METRICS_OPENMETRICS, &m, "test_open",
+                   "# HELP test_open Open now.\n# TYPE test_open gauge\ntest_open -1\n");
+    assert_part_in(METRICS_OPENMETRICS, &m, "test_spent_seconds",
+                   "# HELP test_spent_seconds Spent.\n# TYPE test_spent_seconds counter\n"
+                   "# UNIT test_spent_seconds seconds\ntest_spent_seconds_total 1.234567\n");
+    assert_part_in(METRICS_OPENMETRICS, &m, "test_size_bytes",
+                   "# HELP test_size_bytes Size.\n# TYPE test_size_bytes gauge\n# UNIT test_size_bytes bytes\n"
+                   "test_size_bytes 0\n");
+    metrics_release(&m);
+}
+
+static void test_a_page_has_an_end_where_it_needs_one(void **state)
+{
+    struct buf out = {0};
+    metrics_end(METRICS_TEXT, &out);
+    assert_int_equal(out.n, 0);
+    metrics_end(METRICS_OPENMETRICS, &out);
+    assert_true(slice_eq(buf_slice(&out), SLICE("# EOF\n")));
+    buf_release(&out);
+}
+
+/* The last one of a bucket, and of two instances' the newer one. */
+static void test_buckets_name_a_trace(void **state)
+{
+    struct metrics m;
+    metrics_init(&m, &table);
+    struct test_metrics *a = metrics_instance(&m), *b = metrics_instance(&m);
+    histogram_observe(&a->latency, 90);
+    histogram_exemplify(&a->latency, 90, SLICE(TRACE_A), 1700000000001);
+    histogram_observe(&a->latency, 80);
+    histogram_exemplify(&a->latency, 80, SLICE(TRACE_B), 1700000000002);
+    histogram_observe(&a->latency, 2000000);
+    histogram_exemplify(&a->latency, 2000000, SLICE(TRACE_B), 1700000000005);
+    histogram_observe(&b->latency, 1500000);
+    histogram_exemplify(&b->latency, 1500000, SLICE(TRACE_A), 1700000000004);
+    histogram_observe(&b->latency, 70000000);
+    histogram_exemplify(&b->latency, 70000000, SLICE(TRACE_C), 1700000000006);
+    struct buf out = {0};
+    metrics_scrape(&m, METRICS_OPENMETRICS, &out);
+    buf_byte(&out, '\0');
+    const char *lines[] = {
+        "test_latency_seconds_bucket{le=\"0.0001\"} 2 # {trace_id=\"" TRACE_B "\"} 0.000080 1700000000.002\n",
+        "test_latency_seconds_bucket{le=\"0.0002\"} 2\n",
+        "test_latency_seconds_bucket{le=\"2.0\"} 4 # {trace_id=\"" TRACE_B "\"} 2.000000 1700000000.005\n",
+        "test_latency_seconds_bucket{le=\"+Inf\"} 5 # {trace_id=\"" TRACE_C "\"} 70.000000 1700000000.006\n",
+        "test_sizes_bucket{le=\"1000.0\"} 0\n",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+        if (strstr(out.p, lines[i]) == NULL)
+            fail_msg("%s is not in\n%s", lines[i], out.p);
+    buf_clear(&out);
+    metrics_scrape(&m, METRICS_TEXT, &out);
+    buf_byte(&out, '\0');
+    assert_null(strstr(out.p, "trace_id"));
+    buf_release(&out);
+    metrics_release(&m);
+}
+
+/* As Prometheus 2 and 3, curl and browsers ask. */
+static void test_accept_chooses_the_format(void **state)
+{
+    static const struct {
+        const char *accept;
+        enum metrics_format format;
+    } rows[] = {
+        {NULL, METRICS_TEXT},
+        {"", METRICS_TEXT},
+        {"*/*", METRICS_TEXT},
+        {"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", METRICS_TEXT},
+        {"application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+         "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+         METRICS_OPENMETRICS},
+        {"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+         "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+         "text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+         METRICS_OPENMETRICS},
+        {"text/plain;version=0.0.4;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5", METRICS_TEXT},
+        {"application/openmetrics-text", METRICS_OPENMETRICS},
+        {"Application/OpenMetrics-Text ; Version=\"1.0.0\" ; Q=1", METRICS_OPENMETRICS},
+        {"application/openmetrics-text, */*", METRICS_OPENMETRICS},
+        {"application/openmetrics-text;version=0.0.1", METRICS_TEXT},
+        {"application/openmetrics-text;version=2.0.0, text/plain;q=0.1", METRICS_TEXT},
+        {"application/openmetrics-text;q=0", METRICS_TEXT},
+        {"application/openmetrics-text;q=0.5, text/*;q=0.501", METRICS_TEXT},
+        {"application/openmetrics-text;q=0.501, text/*;q=0.5", METRICS_OPENMETRICS},
+        {"application/openmetrics-text;q=0.5, text/plain;q=0.1, */*", METRICS_OPENMETRICS},
+        {"application/openmetrics-text;q=2", METRICS_TEXT},
+        {"application/openmetrics-text;q=0.12345", METRICS_TEXT},
+        {"application/openmetrics-text;q=", METRICS_TEXT},
+        {"application/openmetrics-text;q=x", METRICS_TEXT},
+        {"application/openmetrics-text;q=10", METRICS_TEXT},
+        {"application/*", METRICS_TEXT},
+        {",;,=;q,", METRICS_TEXT},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (metrics_format_for(slice_of(rows[i].accept)) != rows[i].format)
+            fail_msg("Accept: %s", rows[i].accept);
+}
+
 static void test_markdown(void **state)
 {
     struct buf out = {0};
@@ -187,9 +306,18 @@ static void *count_up(void *instance)
     for (uint64_t i = 0; i < ROUNDS; i++) {
         counter_add(&a->things, 1);
         histogram_observe(&a->latency, i);
+        histogram_exemplify(&a->latency, 1, i % 2 == 0 ? SLICE(TRACE_A) : SLICE(TRACE_B), i);
         gauge_add(&a->open, i % 2 == 0 ? 1 : -1);
     }
     return NULL;
+}
+
+/* Halves of two traces are none. */
+static void assert_whole(const char *page)
+{
+    const char *trace = strstr(page, "trace_id=\"");
+    if (trace != NULL && strncmp(trace + 10, TRACE_A "\"", 33) != 0 && strncmp(trace + 10, TRACE_B "\"", 33) != 0)
+        fail_msg("%.60s", trace);
 }
 
 static void test_scrapes_while_threads_count(void **state)
@@ -209,7 +337,9 @@ static void test_scrapes_while_threads_count(void **state)
         assert_true(now >= seen);
         seen = now;
         buf_clear(&out);
-        metrics_scrape(&m, &out);
+        metrics_scrape(&m, METRICS_OPENMETRICS, &out);
+        buf_byte(&out, '\0');
+        assert_whole(out.p);
     }
     for (size_t i = 0; i < ARRAY_LEN(threads); i++)
         pthread_join(threads[i], NULL);
@@ -228,6 +358,10 @@ int main(void)
         cmocka_unit_test(test_histogram_in_seconds),
         cmocka_unit_test(test_histogram_forgets),
         cmocka_unit_test(test_series_and_samples),
+        cmocka_unit_test(test_openmetrics_names_families_and_units),
+        cmocka_unit_test(test_a_page_has_an_end_where_it_needs_one),
+        cmocka_unit_test(test_buckets_name_a_trace),
+        cmocka_unit_test(test_accept_chooses_the_format),
         cmocka_unit_test(test_markdown),
         cmocka_unit_test(test_scrapes_while_threads_count),
     };

@@ -19,6 +19,18 @@ static void sound_ones_name_their_trace(void **state)
     }
 }
 
+static void only_recorded_traces_are_worth_naming(void **state)
+{
+    const char *flags = "0123456789abcdef";
+    char text[] = "00-" TRACE "-" PARENT "-00";
+    for (size_t i = 0; flags[i] != '\0'; i++) {
+        text[sizeof(text) - 2] = flags[i];
+        struct slice id = traceparent_sampled_id(slice_of(text));
+        assert_true(i % 2 == 0 ? id.p == NULL : slice_eq(id, SLICE(TRACE)));
+    }
+    assert_null(traceparent_sampled_id((struct slice){0}).p);
+}
+
 static void zeros_are_none(void **state)
 {
     assert_int_equal(traceparent_kind((struct slice){0}), TRACEPARENT_ABSENT);
@@ -49,6 +61,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sound_ones_name_their_trace),
+        cmocka_unit_test(only_recorded_traces_are_worth_naming),
         cmocka_unit_test(zeros_are_none),
         cmocka_unit_test(others_are_malformed),
     };
