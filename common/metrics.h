@@ -10,8 +10,8 @@
  *   GAUGE_SERIES("name", "Help.")                                    lines come from a function (metrics_source)
  *   COUNTER_SERIES("name_total", "Help.")
  *
- * A help text holds neither quotes, backslashes nor line feeds. No other metric has a counter's name without its _total:
- * to OpenMetrics that is the counter.
+ * A help text holds neither quotes, backslashes nor line feeds. No other metric has a counter's name without its
+ * _total: to OpenMetrics that is the counter.
  *
  * Every thread that counts owns an instance of the struct and is the only one that writes to it, with plain loads and
  * stores; a scrape adds the instances up from any thread. */
