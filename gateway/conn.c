@@ -1,7 +1,6 @@
 /* The states of a connection: joining → open → closing → dead. */
 #include "gateway/conn.h"
 #include "common/clock.h"
-#include "common/hash.h"
 #include "common/log.h"
 #include "common/target.h"
 
@@ -10,6 +9,7 @@
 
 #define JOIN_DEADLINE_MS 5000
 #define RETRY_SPREAD_MS  2000
+#define GOLDEN_RATIO     0x9E3779B9u /* its fraction, of 2^32 */
 /* Beyond REFILL_WAIT: for a Redis that is away, and until it is its turn. */
 #define RESUME_DEADLINE_MS 30000
 
@@ -252,13 +252,20 @@ static uint16_t code_of(const struct conn *c, enum close_reason why)
     return code == close_rows[CLOSE_TOKEN].code ? (uint16_t)c->home->ctx->cfg->auth_close_code : code;
 }
 
-/* A client that is sent away is told when to come back, each at another moment. */
-static struct slice reason_text(enum close_reason why, char text[WS_REASON_MAX])
+/* When to come back, another moment for each. By steps of the golden ratio any few in a row are spread evenly, while
+ * chance would heap some of them. */
+static unsigned retry_ms(struct conn_home *home)
+{
+    home->retry += GOLDEN_RATIO;
+    return (unsigned)((uint64_t)home->retry * RETRY_SPREAD_MS >> 32);
+}
+
+/* A client that is sent away is told when to come back. */
+static struct slice reason_text(struct conn *c, enum close_reason why, char text[WS_REASON_MAX])
 {
     if (why != CLOSE_DRAIN && why != CLOSE_MOVE)
         return slice_of(close_rows[why].reason);
-    int n =
-        snprintf(text, WS_REASON_MAX, "%s retry=%ld", close_rows[why].reason, (long)(hash_random() % RETRY_SPREAD_MS));
+    int n = snprintf(text, WS_REASON_MAX, "%s retry=%u", close_rows[why].reason, retry_ms(c->home));
     return slice_make(text, (size_t)n);
 }
 
@@ -269,7 +276,7 @@ void conn_close(struct conn *c, enum close_reason why)
     leave(c, why);
     start_closing(c);
     char text[WS_REASON_MAX];
-    c->transport->ops->close(c->transport, code_of(c, why), reason_text(why, text));
+    c->transport->ops->close(c->transport, code_of(c, why), reason_text(c, why, text));
     c->transport->ops->start(c->transport); /* it may have waited to be ready; now its goodbye is awaited */
 }
 

@@ -37,6 +37,7 @@ struct conn_home {
     struct cursors *cursors;
     struct conn_rescuer rescuer;
     struct frame *heartbeats[DIALECT_ID_COUNT]; /* each dialect's own ping, once it was asked for */
+    uint32_t retry; /* the moment that the last client who was sent away was told, of 2^32; random in the beginning */
 };
 void conn_home_release(struct conn_home *home);
 

@@ -2,6 +2,7 @@
  * has come. */
 #include "gateway/worker.h"
 #include "common/clock.h"
+#include "common/hash.h"
 #include "common/log.h"
 
 #include <stdlib.h>
@@ -237,7 +238,8 @@ int worker_init(struct worker *w, struct gateway *g, unsigned index, const struc
                                  .hub = &w->hub,
                                  .roster = &w->roster,
                                  .cursors = &w->cursors,
-                                 .rescuer = replays_rescuer(&w->replays)};
+                                 .rescuer = replays_rescuer(&w->replays),
+                                 .retry = (uint32_t)hash_random()};
     fanout_init(&w->fanout, &w->ctx);
     loop_add_hook(&w->loop, &w->turn, on_turn);
     replays_init(&w->replays, &w->ctx, &w->bus, &w->cursors, g->cfg->replay_memory / g->worker_count);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Measures the release build: what a gateway spends per message, connection and connect, what a router spends per event
-and what a refill of history costs live events.
+and what a refill of history and a rolling update cost live events.
 
     ./tidegate bench [--short] [--only WORD] [--json FILE] [--build FOLDER]
 
@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from lib import proc, tools  # noqa: E402
-from measure import gateway, refill, router  # noqa: E402
+from measure import gateway, refill, rolling, router  # noqa: E402
 from measure.bench import Bench  # noqa: E402
 from measure.machine import enter_namespace  # noqa: E402
 
@@ -37,6 +37,7 @@ MEASUREMENTS = {
     "decode": router.decode,
     "appends": router.appends,
     "refill": refill.refill,
+    "rolling": rolling.rolling,
 }
 
 
@@ -61,7 +62,7 @@ def write_json(bench, path, own_network):
 
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="a minute instead of eight, and no judgement on speed")
+    parser.add_argument("--short", action="store_true", help="two minutes instead of twelve, and no judgement on speed")
     parser.add_argument("--only", default="", metavar="WORD", help="only measurements whose title holds this")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release", metavar="FOLDER")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="where the figures go (FOLDER/bench.json)")

@@ -15,9 +15,11 @@ MESSAGE = 500  # bytes that a client gets
 # leave the measured process idle most of the time: one that falls behind writes several messages at once.
 FULL = {"repeat": 6, "idle": 10000, "idle_repeat": 3, "appends": 200000, "append_repeat": 3,
         "refill": 200000, "refill_repeat": 5, "refill_alone": 8,
+        "rolling": {"sockets": 15000, "users": 5000, "rate": 1000, "drain": 30, "calm": 15},
         1000: {1: (150, 40), 8: (60, 15)}, 10000: {1: (20, 4)}}
 SHORT = {"repeat": 2, "idle": 2000, "idle_repeat": 1, "appends": 30000, "append_repeat": 1,
          "refill": 20000, "refill_repeat": 1, "refill_alone": 1,
+         "rolling": {"sockets": 1500, "users": 500, "rate": 300, "drain": 4, "calm": 3},
          1000: {1: (40, 40), 8: (15, 15)}, 10000: {1: (5, 4)}}
 
 

@@ -10,6 +10,8 @@ import socket
 import struct
 import time
 
+from lib.ports import PORTS
+
 
 def enter_namespace():
     """A network of our own with only loopback, and all ports on it. False without the right to make one."""
@@ -18,7 +20,10 @@ def enter_namespace():
         return False
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         fcntl.ioctl(s, 0x8914, struct.pack("16sH22x", b"lo", 0x41))  # SIOCSIFFLAGS, IFF_UP | IFF_RUNNING
-    for name, value in {"ipv4/ip_local_port_range": "1024 65535", "core/somaxconn": "65535"}.items():
+    # those that servers of ours are given stay theirs, also between two that follow each other
+    for name, value in {"ipv4/ip_local_port_range": "1024 65535",
+                        "ipv4/ip_local_reserved_ports": f"{PORTS.start}-{PORTS.stop - 1}",
+                        "core/somaxconn": "65535"}.items():
         with contextlib.suppress(OSError):
             pathlib.Path("/proc/sys/net", name).write_text(value)
     return True

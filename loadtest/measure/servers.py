@@ -24,11 +24,11 @@ def start_redis(bench, stack):
     return redis
 
 
-def start_gateway(bench, stack, redis):
-    """One worker; heartbeats out of the way, since they are no messages."""
-    gateway = Gateway(bench.options.build, bench.folder, "gateway", {
+def start_gateway(bench, stack, redis, name="gateway", port=None, **env):
+    """One worker that takes connects as fast as they come; heartbeats out of the way, since they are no messages."""
+    gateway = Gateway(bench.options.build, bench.folder, name, {
         "REDIS_URL": redis.url, "JWT_SECRET_KEY": SECRET, "WORKERS": 1, "LOG_LEVEL": "warn", "HEARTBEAT_INTERVAL": "1h",
-        "IDLE_PING": "1h", "CONNECTION_TIMEOUT": "1d", "DRAIN_SECONDS": "0"})
+        "IDLE_PING": "1h", "CONNECTION_TIMEOUT": "1d", "DRAIN_SECONDS": "0", "ADMISSION_RATE": "0", **env}, port)
     stack.callback(gateway.stop)
     return gateway.start()
 
@@ -50,14 +50,18 @@ def task(number, user=None):
         "task_snapshot": {"id": number, "title": f"task {number}", "fill": "x" * 240}}, separators=(",", ":"))
 
 
-def fill_topic(bench, stack, count):
-    """A Kafka whose TOPIC holds that many events, or as many as it can: (Kafka, how many, what it is)."""
-    if bench.jars:
-        broker, what = kafka.Broker(new_folder(bench)), "Apache Kafka"
-    else:
-        count, what = min(count, EMBEDDED_MOST), "the embedded Kafka"
-        broker = kafka.Embedded(new_folder(bench), bench.options.build / Router.program)
+def start_kafka(bench, stack):
+    """A real one, or the embedded one where that is not to be had. It has TOPIC, empty."""
+    broker = (kafka.Broker(new_folder(bench)) if bench.jars
+              else kafka.Embedded(new_folder(bench), bench.options.build / Router.program))
     stack.callback(broker.stop)
     broker.start().create_topic(TOPIC)
+    return broker
+
+
+def fill_topic(bench, stack, count):
+    """A Kafka whose TOPIC holds that many events, or as many as it can: (Kafka, how many, what it is)."""
+    broker = start_kafka(bench, stack)
+    count, what = (count, "Apache Kafka") if bench.jars else (min(count, EMBEDDED_MOST), "the embedded Kafka")
     broker.produce(TOPIC, [(f"u{number % USERS}", task(number)) for number in range(count)])
     return broker, count, what

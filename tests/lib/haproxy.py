@@ -1,4 +1,4 @@
-"""A plain balancer: HAProxy, without stickiness."""
+"""A plain balancer: HAProxy, without stickiness. A server that refuses is passed over at once for another."""
 
 import csv
 import pathlib
@@ -9,14 +9,14 @@ from lib.proc import Proc
 from lib.wire import request
 
 CONFIG = """global
-    maxconn 4000
+    maxconn {maxconn}
 defaults
     mode http
     timeout connect 5s
     timeout client 60s
     timeout server 60s
     timeout tunnel 1h
-    option redispatch
+    option redispatch 1
     retries 2
 frontend clients
     bind {host}:{port}
@@ -35,9 +35,10 @@ frontend itself
 
 
 class HAProxy:
-    """Spreads connections over gateways' ports, one after the other, whoever asks; `balance` says it in HAProxy's words."""
+    """Spreads connections over gateways' ports, one after the other, whoever asks; `balance` says it in HAProxy's words. Each
+    of `maxconn` connections takes two descriptors."""
 
-    def __init__(self, folder, ports, port=None, host="127.0.0.1", balance="roundrobin"):
+    def __init__(self, folder, ports, port=None, host="127.0.0.1", balance="roundrobin", maxconn=4000):
         self.port = port or free_port()
         self.port_itself = free_port()
         servers = "\n".join(f"    server gateway-{i + 1} 127.0.0.1:{p}" for i, p in enumerate(ports))
@@ -45,7 +46,7 @@ class HAProxy:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "haproxy.cfg"
         file.write_text(CONFIG.format(host=host, port=self.port, port_itself=self.port_itself, servers=servers,
-                                      balance=balance))
+                                      balance=balance, maxconn=maxconn))
         self.proc = Proc("haproxy", ["haproxy", "-db", "-f", file], folder)
 
     def start(self):

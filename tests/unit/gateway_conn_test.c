@@ -327,6 +327,24 @@ static void a_drained_client_is_told_when_to_come_back(void **state)
     lose(c);
 }
 
+static void those_sent_away_are_spread_evenly(void **state)
+{
+    enum { PARTS = 10, EACH = 20 };
+    unsigned parts[PARTS] = {0}, ms;
+    home.retry = 12345;
+    for (int i = 0; i < PARTS * EACH; i++) {
+        struct conn *c = connect_user("a");
+        conn_close(c, CLOSE_DRAIN);
+        assert_int_equal(sscanf(log_of(c), "close 1001 going_away retry=%u", &ms), 1);
+        assert_in_range(ms, 0, 1999);
+        parts[ms / (2000 / PARTS)]++;
+        lose(c);
+        reap();
+    }
+    for (int i = 0; i < PARTS; i++)
+        assert_in_range(parts[i], EACH - 2, EACH + 2);
+}
+
 static void a_goodbye_is_answered_by_its_own_code(void **state)
 {
     struct conn *c = connect_user("a");
@@ -773,6 +791,7 @@ int main(void)
         CONN_TEST(a_target_that_lingers_is_found_again),
         CONN_TEST(goodbyes_have_their_code_and_reason),
         CONN_TEST(a_drained_client_is_told_when_to_come_back),
+        CONN_TEST(those_sent_away_are_spread_evenly),
         CONN_TEST(a_goodbye_is_answered_by_its_own_code),
         CONN_TEST(one_that_does_not_end_is_aborted),
         CONN_TEST(messages_are_answered),
