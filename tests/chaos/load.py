@@ -24,9 +24,9 @@ def routes(topic):
 
 class Events:
     """A producer on a thread: `rate` events a second, numbered per sequence, in bursts now and then; all acknowledged by all
-    replicas once stop() returns."""
+    replicas once stop() returns. `through` as in lib.kafka.Producer."""
 
-    def __init__(self, brokers, topic, users, rate, seed):
+    def __init__(self, brokers, topic, users, rate, seed, through=()):
         self.users = users
         self.rate = rate
         self.random = random.Random(seed)
@@ -38,7 +38,7 @@ class Events:
         self.thread = threading.Thread(target=self._run, daemon=True)
         # The broker may be away for longer than librdkafka's own patience.
         self.kcat = Producer(brokers, topic, options=("linger.ms=5", "message.timeout.ms=600000",
-                                                      "queue.buffering.max.messages=2000000"))
+                                                      "queue.buffering.max.messages=2000000"), through=through)
 
     def start(self):
         self.thread.start()

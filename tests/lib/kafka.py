@@ -69,11 +69,12 @@ class Kcat:
 
 
 class Producer:
-    """A kcat that stays open, also while brokers are away: one record per send(), on its way at once."""
+    """A kcat that stays open, also while brokers are away: one record per send(), on its way at once. `through` stands before
+    its command, when it is to run somewhere else."""
 
-    def __init__(self, brokers, topic, partition=-1, options=("linger.ms=0",)):
+    def __init__(self, brokers, topic, partition=-1, options=("linger.ms=0",), through=()):
         self.child = subprocess.Popen(
-            ["kcat", "-b", brokers, "-P", "-t", topic, "-p", str(partition), "-K", SEPARATOR, "-u", "-E", "-X", "acks=all",
+            [*through, "kcat", "-b", brokers, "-P", "-t", topic, "-p", str(partition), "-K", SEPARATOR, "-u", "-E", "-X", "acks=all",
              "-X", "enable.idempotence=true", *[word for option in options for word in ("-X", option)]],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
