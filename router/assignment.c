@@ -131,7 +131,8 @@ static void know(struct assignment *a, const struct lookup_row *row)
                  LOG_I("offset", row->committed));
     if (row->is_another)
         say_another(a, p, row->generation, row->low);
-    partition_know(p, row->generation, start_offset(row, a->start), &row->before);
+    partition_know(p, row->generation, start_offset(row, consumer_missed(a->consumer, row->topic), a->start),
+                   &row->before);
     p->committed = row->committed;
     p->has_past = row->committed >= 0;
 }

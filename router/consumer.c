@@ -68,11 +68,41 @@ static void on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
         c->unreachable = true;
 }
 
+bool consumer_missed(const struct consumer *c, const char *topic)
+{
+    for (size_t i = 0; i < c->topic_count; i++)
+        if (strcmp(c->topics[i], topic) == 0)
+            return c->missing[i];
+    return false;
+}
+
+bool consumer_waits_for_topics(const struct consumer *c)
+{
+    for (size_t i = 0; i < c->topic_count; i++)
+        if (!c->missing[i])
+            return false;
+    return c->state == CONSUMER_JOINING;
+}
+
+static void on_missing(struct consumer *c, const char *topic)
+{
+    log_warn("topic_missing", LOG_S("topic", topic),
+             LOG_S("hint", "it is read from its beginning as soon as somebody creates it"));
+    for (size_t i = 0; i < c->topic_count; i++)
+        c->missing[i] |= strcmp(c->topics[i], topic) == 0;
+    c->unreachable = false;
+}
+
 static void on_message(struct consumer *c, rd_kafka_message_t *message)
 {
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         c->unreachable = false;
         c->ops->on_record(c, message);
+        return;
+    }
+    if (message->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && message->rkt != NULL) {
+        on_missing(c, rd_kafka_topic_name(message->rkt));
+        rd_kafka_message_destroy(message);
         return;
     }
     counter_add(&c->metrics->kafka_errors, 1);
@@ -138,7 +168,13 @@ static rd_kafka_resp_err_t subscribe(struct consumer *c, const char *const *topi
 int consumer_start(struct consumer *c, struct loop *l, rd_kafka_conf_t *conf, const char *const *topics, size_t count,
                    struct router_metrics *metrics, const struct consumer_ops *ops, void *owner, char **why)
 {
-    *c = (struct consumer){.loop = l, .metrics = metrics, .ops = ops, .owner = owner, .woken = true};
+    *c = (struct consumer){.loop = l,
+                           .metrics = metrics,
+                           .ops = ops,
+                           .owner = owner,
+                           .woken = true,
+                           .topics = topics,
+                           .topic_count = count};
     rd_kafka_conf_set_opaque(conf, c);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
     rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
@@ -158,6 +194,7 @@ int consumer_start(struct consumer *c, struct loop *l, rd_kafka_conf_t *conf, co
         rd_kafka_destroy(c->rk);
         return -1;
     }
+    c->missing = xcalloc(count, sizeof(*c->missing));
     static const uint64_t one = 1;
     waker_init(&c->waker, l, on_wake);
     c->queue = rd_kafka_queue_get_consumer(c->rk);
@@ -252,4 +289,5 @@ void consumer_release(struct consumer *c)
     rd_kafka_queue_destroy(c->queue);
     rd_kafka_destroy(c->rk);
     waker_release(&c->waker);
+    free(c->missing);
 }

@@ -39,18 +39,27 @@ struct consumer {
     struct waker waker;
     struct turn_hook hook;
     struct timer tick;
-    bool woken;           /* there may be something to poll */
-    bool paused;          /* all partitions; polling goes on, to stay a member */
-    bool unreachable;     /* no broker answers */
+    bool woken;       /* there may be something to poll */
+    bool paused;      /* all partitions; polling goes on, to stay a member */
+    bool unreachable; /* no broker answers */
+    const char *const *topics;
+    bool *missing; /* of each topic: Kafka said that there is none of this name, since we started */
+    size_t topic_count;
     atomic_bool doubtful; /* set by the library's threads */
     enum consumer_state state;
     struct router_metrics *metrics;
     uint64_t rebalances;
 };
 
-/* Joins the group of conf, which it *takes*, for these topics. Returns 0, or -1 with *why (owned). */
+/* Joins the group of conf, which it *takes*, for these topics, *borrowed* until the release. Returns 0, or -1 with *why
+ * (owned). */
 int consumer_start(struct consumer *c, struct loop *l, rd_kafka_conf_t *conf, const char *const *topics, size_t count,
                    struct router_metrics *metrics, const struct consumer_ops *ops, void *owner, char **why);
+
+/* There was no topic of this name at some moment since the start. */
+bool consumer_missed(const struct consumer *c, const char *topic);
+/* None of the topics is there, so there is no group to join yet: the library joins when the first one appears. */
+bool consumer_waits_for_topics(const struct consumer *c);
 
 /* Starts partitions of on_assigned at their offsets. */
 void consumer_assign(struct consumer *c, rd_kafka_topic_partition_list_t *partitions);

@@ -42,7 +42,7 @@ static void add_reasons(struct buf *out, const struct app *app)
         add_reason(out, "draining", "");
     if (d->consumer.unreachable)
         add_reason(out, "kafka_unreachable", app->conf->kafka_brokers);
-    else if (d->consumer.state == CONSUMER_JOINING)
+    else if (d->consumer.state == CONSUMER_JOINING && !consumer_waits_for_topics(&d->consumer))
         add_reason(out, "kafka_joining", app->conf->kafka_group_id);
     else if (d->assignment.waiting_ms != 0)
         add_reason(out, "kafka_placing", "");
@@ -95,7 +95,8 @@ static void sample(void *ctx)
     gauge_set(&m->refilling_buckets, (int64_t)refill_plan_buckets(&d->refill.plan));
     gauge_set(&m->redis_up, up);
     gauge_set(&m->redis_refusing, refusing);
-    gauge_set(&m->kafka_up, d->consumer.state == CONSUMER_MEMBER && !d->consumer.unreachable);
+    bool settled = d->consumer.state == CONSUMER_MEMBER || consumer_waits_for_topics(&d->consumer);
+    gauge_set(&m->kafka_up, settled && !d->consumer.unreachable);
     gauge_set(&m->partitions, (int64_t)d->assignment.count);
     gauge_set(&m->partitions_paused, d->consumer.paused ? (int64_t)d->assignment.count : 0);
     gauge_set(&m->appends_inflight, (int64_t)publisher_waiting(&d->publisher));

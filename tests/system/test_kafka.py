@@ -280,3 +280,17 @@ def test_topics_that_are_not_there_cast_no_doubt(new_cluster):
     cluster.wait_log(user, 5)
     time.sleep(7)  # its metadata is asked for every two seconds
     assert not [record for record in router.log_records() if record["event"] == "topics_doubted"]
+
+
+def test_a_topic_made_by_its_first_record(new_cluster):
+    """Routers that found no topic at all are ready, and say so; what is then produced first arrives, wherever START is."""
+    topic = f"later-{time.time_ns()}"
+    cluster = new_cluster(gateways=1, router={"DAPR_TOPIC": topic, "START": "latest"})
+    for router in cluster.routers:
+        wait_until(lambda: [r for r in router.log_records() if r["event"] == "topic_missing" and r["topic"] == topic], 10, "a word")
+        assert router.metric("tidegate_router_kafka_up") == 1
+    cluster.wait_metric("tidegate_gateway_routers_silent", 0, programs=cluster.gateways)
+    user = cluster.user()
+    client = cluster.connect(user)
+    cluster.kafka.produce(topic, [(str(user), task(user, n)) for n in range(5)])
+    assert [message["task_id"] for message in client.tasks(5)] == list(range(5))

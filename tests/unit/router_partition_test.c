@@ -210,10 +210,11 @@ static void test_where_to_start(void **state)
                                        .low = 10,
                                        .at_time = 20,
                                        .high = 30};
-        assert_int_equal(start_offset(&row, cases[i].start), cases[i].expected);
+        assert_int_equal(start_offset(&row, false, cases[i].start), cases[i].expected);
+        assert_int_equal(start_offset(&row, true, cases[i].start), row.committed >= 0 ? row.committed : 10);
     }
     const struct lookup_row another = {.committed = -1, .is_another = true, .low = 10, .high = 30};
-    assert_int_equal(start_offset(&another, START_LATEST), 10);
+    assert_int_equal(start_offset(&another, false, START_LATEST), 10);
 }
 
 int main(void)
