@@ -34,19 +34,20 @@ class Response:
         return f"<{self.status} {self.headers} {self.body[:200]!r}>"
 
 
-def exchange(port, data, seconds=10, host="127.0.0.1"):
-    """Sends bytes and reads until the server closes or is silent for `seconds`. Returns (bytes, whether it closed)."""
-    with socket.create_connection((host, port), seconds) as sock:
+def exchange(port, data, seconds=10, first=10, host="127.0.0.1"):
+    """Sends bytes and reads until the server closes or is silent: for `first` seconds before it says anything, for `seconds`
+    after. Returns (bytes, whether it closed)."""
+    with socket.create_connection((host, port), first) as sock:
         try:
             sock.sendall(data)
         except OSError:
             pass  # refused while we wrote: what it said is still to be read
         got = b""
-        sock.settimeout(seconds)
         while True:
+            sock.settimeout(seconds if got else first)
             try:
                 more = sock.recv(65536)
-            except (TimeoutError, socket.timeout):
+            except TimeoutError:
                 return got, False
             except ConnectionError:
                 return got, True
@@ -62,7 +63,7 @@ def request(port, path, method="GET", headers=None, body=b"", seconds=10):
     if body:
         fields.setdefault("Content-Length", str(len(body)))
     head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items()) + "\r\n"
-    return Response(exchange(port, head.encode() + body, seconds)[0])
+    return Response(exchange(port, head.encode() + body, seconds, seconds)[0])
 
 
 def upgrade_head(port, path, headers=None, version="13", key=None):

@@ -376,6 +376,9 @@ def test_a_link_that_pauses(folder, build):
         assert stage.metric("deaf_total") == 0 and stage.metric("gaps_total") == 0
 
 
+test_a_link_that_pauses.alone = True  # a longer pause is another test
+
+
 def test_the_library_is_flushed(folder, build):
     """Gateways load it themselves when there is no router to do so."""
     with Stage(folder, build, HEADS_INTERVAL="1s") as stage:

@@ -1,15 +1,13 @@
 """HTTP that the gateway refuses: status, and the connection closed where the rest of it cannot be trusted."""
 
-import time
-
 from lib.wire import Response, exchange, request, upgrade_head
 
 GOOD = "GET /health HTTP/1.1\r\nHost: a\r\n"
 
 
-def ask(cluster, text, seconds=10):
+def ask(cluster, text, seconds=10, first=10):
     data = text.encode("latin-1") if isinstance(text, str) else text
-    raw, closed = exchange(cluster.gateways[0].port, data, seconds)
+    raw, closed = exchange(cluster.gateways[0].port, data, seconds, first)
     return Response(raw), closed
 
 
@@ -93,9 +91,8 @@ def test_heads_too_large(cluster):
 def test_slow_heads(new_cluster):
     cluster = new_cluster(routers=1, gateway={"HEAD_TIMEOUT": "1s"})
     for text in ("", "GET /health HT", GOOD):
-        started = time.monotonic()
-        answer, closed = ask(cluster, text, 8)
-        assert closed and time.monotonic() - started < 6, text
+        answer, closed = ask(cluster, text, 9, 9)
+        assert closed, text
         assert answer.status == 408 or (text == "" and answer.status is None), (text, answer)
 
 

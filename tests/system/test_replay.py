@@ -148,9 +148,9 @@ def test_beyond_what_is_kept(build, folder):
 
 
 def test_what_is_older_than_the_retention_is_cut(build, folder):
-    with running(build, folder, USER_HISTORY_RETENTION="2s", GLOBAL_HISTORY_RETENTION="2s") as (alone, history):
+    with running(build, folder, USER_HISTORY_RETENTION="8s", GLOBAL_HISTORY_RETENTION="8s") as (alone, history):
         old = history.add("u:u", range(5))
-        time.sleep(2.1)
+        time.sleep(8.1)
         new = history.add("u:u", range(5, 8))
         _, hello = alone.resume(last_id=text_of(old[2]))
         assert standing(hello) == (False, 3, text_of(new[0]), text_of(old[2])), hello
