@@ -13,6 +13,7 @@ import pathlib
 import signal
 import sys
 import tempfile
+import textwrap
 import time
 import traceback
 
@@ -148,7 +149,7 @@ class Said:
     def take(self):
         """What was printed since the last time."""
         sys.stdout.flush()
-        text = self.path.read_text(errors="replace")
+        text = textwrap.dedent(self.path.read_text(errors="replace"))
         os.truncate(self.path, 0)
         return text
 

@@ -187,7 +187,7 @@ def test_the_cap_of_a_process_holds_in_a_burst(build, folder):
 
 
 def test_a_client_that_does_not_take_its_answers_is_cut(build, folder):
-    with Alone(folder, build, ANSWER_TIMEOUT="1s") as alone:
+    with Alone(folder, build, ANSWER_TIMEOUT="1s", ADMISSION_WAIT="500ms") as alone:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.connect(("127.0.0.1", alone.port))
