@@ -26,6 +26,16 @@ HELM_UNITTEST = "1.1.2"
 KUBECONFORM = "0.8.0"
 KUBERNETES_SCHEMAS = "1.37.0"
 
+# Where operators keep the schemas of their kinds: a Go module of each, and the files in it.
+OPERATORS = {
+    "sigs.k8s.io/gateway-api@v1.2.1": ["config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"],
+    "github.com/kedacore/keda/v2@v2.15.1": ["config/crd/bases/keda.sh_scaledobjects.yaml"],
+    "github.com/dapr/dapr@v1.14.0": ["charts/dapr/crds/components.yaml", "charts/dapr/crds/subscription.yaml"],
+    "github.com/prometheus-operator/prometheus-operator@v0.77.1": [
+        "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml"],
+}
+
 # kafka-tools-api is named by the broker's own description but was never published; the broker does not load it.
 POM = f"""<project><modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>kafka-broker</artifactId>
 <version>1</version><packaging>pom</packaging><dependencies>
@@ -146,6 +156,35 @@ def make_kubernetes_schemas(folder):
     shutil.rmtree(folder / "package")
 
 
+def make_strict(schema):
+    """Of a schema of Kubernetes' kind: members that it does not name are refused, as the API server does on demand."""
+    if isinstance(schema, dict):
+        if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+            schema.setdefault("additionalProperties", False)
+        for part in schema.values():
+            make_strict(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            make_strict(part)
+
+
+def make_operator_schemas(folder):
+    """KIND-VERSION.json for each kind, out of the definitions that the operators' modules carry."""
+    import yaml  # Debian's, which only those who ask for this need
+    (folder / "schemas").mkdir()
+    for module, files in OPERATORS.items():
+        run(["go", "mod", "download", "-modcacherw", module], folder, f"the schemas of {module}",
+            env={"GOMODCACHE": str(folder / "mod"), "GOFLAGS": ""})
+        for file in files:
+            for kind in filter(None, yaml.safe_load_all((folder / "mod" / module / file).read_text())):
+                for version in kind["spec"]["versions"]:
+                    schema = version["schema"]["openAPIV3Schema"]
+                    make_strict(schema)
+                    name = f"{kind['spec']['names']['kind'].lower()}-{version['name']}.json"
+                    (folder / "schemas" / name).write_text(json.dumps(schema))
+    shutil.rmtree(folder / "mod")
+
+
 # name: (folder in the cache, what it is for, how it is made, path inside it)
 TOOLS = {
     "python": (f"python-websockets-{WEBSOCKETS}", "a Python with websockets", make_python, "venv/bin/python"),
@@ -161,6 +200,7 @@ TOOLS = {
                     go_install("github.com/yannh/kubeconform/cmd/kubeconform", KUBECONFORM), "bin/kubeconform"),
     "kubernetes-schemas": (f"kubernetes-schemas-{KUBERNETES_SCHEMAS}", "schemas of Kubernetes' objects",
                            make_kubernetes_schemas, "schemas"),
+    "operator-schemas": ("operator-schemas-1", "schemas of operators' objects (17 MB)", make_operator_schemas, "schemas"),
     "node": ("node-" + "-".join(m.replace("@", "-") for m in NODE_MODULES), "npm packages", make_node, "node_modules"),
 }
 
