@@ -3,7 +3,7 @@
 
 import exec from 'k6/execution';
 import { Counter, Trend } from 'k6/metrics';
-import { run } from './lib/device.js';
+import { PING, run } from './lib/device.js';
 import { bounded, watchMemory } from './lib/memory.js';
 import { k6options, number } from './lib/options.js';
 import { whole } from './lib/reader.js';
@@ -26,12 +26,12 @@ class Talker extends wanderer(600) {
     if (!this.welcomed) return;
     if (this.asked) unanswered.add(1);
     this.asked = Date.now();
-    this.socket.send('{"type":"ping"}');
+    this.socket.send(PING);
   }
 
   onMessage(message) {
     super.onMessage(message);
-    if (message.type !== 'pong') return;
+    if (message.type !== 'pong' || !this.asked) return;
     pong.add(Date.now() - this.asked);
     this.asked = null;
   }

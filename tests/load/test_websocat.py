@@ -1,19 +1,12 @@
 """The scripts of loadtest/websocat: they pass on a system that works, and fail when something does not."""
 
-import contextlib
 import os
 import subprocess
-import threading
-
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.server import serve
 
 from lib import tools
 from lib.cluster import SECRET
 from lib.proc import ROOT, free_port
-
-WELCOME = '{"type":"connected","user_id":"x","message":"WebSocket connection established"}'
-
+from lib.stub import WELCOME, says
 
 def produce(cluster, before=""):
     """A command for PRODUCE."""
@@ -46,25 +39,6 @@ def fails(name, where, *sayings, **env):
     assert status == 1 and all(saying in complaints for saying in sayings), output
 
 
-@contextlib.contextmanager
-def stub(answer):
-    """URLs of a WebSocket server that says one thing to everybody, and nothing more."""
-    port = free_port()
-
-    def hold(socket):
-        if answer:
-            socket.send(answer)
-        with contextlib.suppress(ConnectionClosed):
-            socket.recv()
-
-    with serve(hold, "127.0.0.1", port, select_subprotocol=lambda server, offered: offered[0] if offered else None) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield [f"ws://127.0.0.1:{port}/ws"]
-        server.shutdown()
-        thread.join()
-
-
 def test_smoke(cluster):
     passes("smoke", urls(cluster), 4, PRODUCE=produce(cluster))
 
@@ -75,8 +49,8 @@ def test_smoke_fails_when_it_should(cluster):
     fails("smoke", where, "no welcome", JWT_SECRET_KEY="another secret that is long enough")
     fails("smoke", where, "PRODUCE ended with status 7", PRODUCE="exit 7")
     fails("smoke", where, "wanted the events 1, got: none", PRODUCE="cat")
-    with stub(WELCOME) as deaf:
-        fails("smoke", deaf, "no pong")
+    with says(WELCOME) as deaf:
+        fails("smoke", [deaf], "no pong")
 
 
 def test_token(cluster):
@@ -84,10 +58,10 @@ def test_token(cluster):
 
 
 def test_token_fails_when_it_should(cluster):
-    with stub(WELCOME) as careless:
-        fails("token", careless, "expired: not refused")
-    with stub("") as silent:
-        fails("token", silent, "in the query: no welcome", "expired: neither welcomed nor refused")
+    with says(WELCOME) as careless:
+        fails("token", [careless], "expired: not refused")
+    with says("") as silent:
+        fails("token", [silent], "in the query: no welcome", "expired: neither welcomed nor refused")
     fails("token", urls(cluster)[:1], "expired: refused in another way", REFUSAL="4002")
     fails("token", urls(cluster)[:1], "as Authorization: no welcome", JWT_SECRET_KEY="another secret that is long enough")
 
@@ -100,8 +74,13 @@ def test_replay_fails_when_it_should(cluster):
     where = urls(cluster)[:1]
     fails("replay", where, "wanted the events 2 3 4", PRODUCE=produce(cluster, 'grep -v \'"task_id":3,\' |'), EVENTS="3")
     fails("replay", where, "got: 3 2", PRODUCE=produce(cluster, "tac |"), EVENTS="2")
-    with stub(WELCOME) as forgetful:
-        fails("replay", forgetful, "got: none", PRODUCE=produce(cluster))
+    with says(WELCOME) as forgetful:
+        fails("replay", [forgetful], "got: none", PRODUCE=produce(cluster))
+
+
+def test_fanout_of_what_the_router_sends(cluster, build):
+    sends = f"{build}/tidegate-router --kafka-brokers {cluster.kafka.brokers} --send {cluster.topic} --send-key load"
+    passes("fanout", urls(cluster), 2, PRODUCE=sends, SOCKETS="1")
 
 
 def test_fanout(cluster):
@@ -113,5 +92,5 @@ def test_fanout_fails_when_it_should(cluster):
     fails("fanout", where, "socket 2: wanted the events 1 2 3", SOCKETS="2", EVENTS="3",
           PRODUCE=produce(cluster, 'grep -v \'"task_id":2,\' |'))
     fails("fanout", where, "got: 1 1 2 2", SOCKETS="1", EVENTS="2", PRODUCE=produce(cluster, "sed p |"))
-    with stub(WELCOME) as deaf:
-        fails("fanout", [*where, *deaf], f"{deaf[0]}: socket 1: wanted", SOCKETS="1", EVENTS="2", PRODUCE=produce(cluster))
+    with says(WELCOME) as deaf:
+        fails("fanout", [*where, deaf], f"{deaf}: socket 1: wanted", SOCKETS="1", EVENTS="2", PRODUCE=produce(cluster))

@@ -17,6 +17,9 @@ const RESUME = number('RESUME', 1); // 0: it comes back without naming a positio
 
 const FINAL = [4001, 4002]; // bad token, wrong user: to try again would not help
 
+const OPEN = 1; // a socket's readyState
+export const PING = '{"type":"ping"}';
+
 export class Device {
   constructor(index, crew) {
     this.crew = crew;
@@ -30,7 +33,7 @@ export class Device {
   // ---- what scripts call ----
 
   connect() {
-    this.since = Date.now();
+    this.since = this.since || Date.now();
     this.away = undefined;
     this.open();
   }
@@ -40,7 +43,7 @@ export class Device {
     if (!this.welcomed || this.left) return;
     this.away = away;
     this.welcomed = false;
-    this.socket.close();
+    this.hangUp();
   }
 
   // Goes for good.
@@ -48,7 +51,7 @@ export class Device {
     if (this.left) return;
     this.left = true;
     clearTimeout(this.timer);
-    if (this.welcomed) this.socket.close();
+    if (this.socket) this.hangUp();
     this.crew.left();
   }
 
@@ -57,6 +60,8 @@ export class Device {
   onWelcome(hello) {
     attempts.add(true);
     welcome.add(Date.now() - this.since);
+    clearTimeout(this.timer);
+    this.since = 0;
     this.welcomed = true;
     this.failures = 0;
     if (!this.arrived) this.crew.arrived();
@@ -86,15 +91,33 @@ export class Device {
       headers: { Authorization: `Bearer ${token(this.user)}` },
       tags: { name: url },
     });
-    // A socket of k6 that is closed while it connects may hang for ever: so that waits until it is open.
-    this.socket.onopen = () => this.left && this.socket.close();
-    this.socket.onmessage = (event) => this.left || this.onMessage(JSON.parse(event.data));
+    this.socket.onopen = () => this.onOpen();
+    this.socket.onmessage = (event) => this.left || this.read(JSON.parse(event.data));
     this.socket.onerror = (event) => { this.error = event.error; };
     this.socket.onclose = (event) => this.left || this.onClosed(event.code, event.reason || '');
   }
 
+  // k6 throws away what arrives before it calls this: the welcome may be lost, and what follows it. So one who is open but
+  // not welcomed asks something; if an answer comes first, or anything else, the connection cannot be judged and is left.
+  onOpen() {
+    if (this.left) this.hangUp();
+    else this.timer = setTimeout(() => this.socket.readyState === OPEN && this.socket.send(PING), 1000);
+  }
+
+  read(message) {
+    if (this.welcomed || message.type === 'connected') this.onMessage(message);
+    else this.hangUp();
+  }
+
+  // A socket of k6 that is closed before it is open may hang for ever: that one is closed by onOpen.
+  hangUp() {
+    if (this.socket.readyState === OPEN) this.socket.close();
+  }
+
   onClosed(code, reason) {
+    clearTimeout(this.timer);
     if (this.away !== undefined) return this.later(this.away);
+    this.since = this.since || Date.now();
     if (this.welcomed) cut.add(1);
     else this.onRefused();
     if (FINAL.includes(code) || this.failures > RETRIES) {
