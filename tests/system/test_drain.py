@@ -1,12 +1,16 @@
 """Going away in order, and coming back not all at once."""
 
+import collections
 import concurrent.futures
 import re
 import signal
 import socket
 import time
 
+from chaos import ledger
+from chaos.load import Devices, Events, routes
 from lib.alone import Alone
+from lib.cluster import SECRET
 from lib.proc import wait_until
 from lib.wire import RawSocket, Refused, Response, request, upgrade_head
 
@@ -86,6 +90,36 @@ def test_whom_the_kernel_let_in_gets_an_answer(build, folder):
         for sock in waiting:
             sock.close()
         assert alone.gateway.proc.wait_exit(20) == 0
+
+
+def test_a_rolling_restart_loses_nothing_and_nobody_without_a_goodbye(new_cluster, build):
+    users, count = 20, 60
+    cluster = new_cluster(gateways=3, routers=1, start=False,
+                          gateway={"DRAIN_SECONDS": "4s", "HEARTBEAT_INTERVAL": "2s", "RATE_LIMIT_MAX_MESSAGES": "0"})
+    cluster.folder.mkdir(parents=True, exist_ok=True)
+    file = cluster.folder / "routes.json"
+    file.write_text(routes(cluster.topic))
+    cluster.routers[0].env["ROUTES"] = str(file)
+    cluster.start()
+    devices = Devices(build, cluster.folder, [cluster.balancer.port], SECRET, users, count, "lap", 1, silence=60).start()
+    events = Events(cluster.kafka.brokers, cluster.topic, users, 200, 1).start()
+    try:
+        for gateway in cluster.gateways:
+            assert gateway.stop(40) == 0
+            gateway.start()
+            wait_until(lambda: len(cluster.balancer.up()) == 3, 30, "the balancer knows all three")
+        events.stop()
+        devices.finish(60)
+    finally:
+        events.abandon()
+        devices.proc.stop()
+    verdict = ledger.check(ledger.read(devices.path), users, count, events.counts)
+    assert not verdict.bad(allowed=("rewound",)), (verdict.faults, verdict.said)
+    everybodys = events.counts[users]
+    assert verdict.deliveries == (events.total - everybodys) * count // users + everybodys * count
+    closed = [(device, number) for kind, _, _, device, _, _, number, _, _ in ledger.read(devices.path) if kind == ledger.CLOSED]
+    assert {code for _, code in closed} == {1001}, collections.Counter(code for _, code in closed)
+    assert len({device for device, _ in closed}) == count, "everybody was moved"
 
 
 # ---- coming ----
