@@ -1,5 +1,6 @@
 """What stands in helm/files: rules, limits and the dashboard; and the names that PromQL speaks of."""
 
+import functools
 import json
 import re
 import subprocess
@@ -17,6 +18,7 @@ MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
 WORDS = {"and", "or", "unless", "offset", "bool", "by", "on"}
 
 
+@functools.cache
 def read_yaml(path):
     """Parsed by the system's Python: the tests' own has no YAML."""
     code = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)"
