@@ -98,10 +98,10 @@ class Engine:
         self("image", "prune", "-f")
         return tag or image(target)
 
-    def container(self, name, where, *argv, options=()):
+    def container(self, name, where, options=(), network="host"):
         """Starts a container that is removed at the end; returns its name."""
         self.containers.append(name)
-        self("run", "-d", "--name", name, "--network", "host", *options, where, *argv)
+        self("run", "-d", "--name", name, "--network", network, *options, where)
         return name
 
     def inspect(self, name, form):
@@ -132,6 +132,3 @@ class Engine:
         finally:
             self("rm", made)
 
-
-def mebibytes(engine, name):
-    return int(engine.inspect(name, "{{.Size}}")) / 1e6

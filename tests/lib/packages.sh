@@ -40,6 +40,7 @@ test  | cargo                    | cargo    | builds websocat
 test  | chromium                 | -        | shows the page in a real browser
 test  | docker.io                | -        | builds the images and runs them
 test  | debootstrap              | -        | makes the base that they are built on
+test  | docker-compose           | -        | runs the compose example
 TABLE
 }
 
