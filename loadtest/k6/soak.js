@@ -53,6 +53,5 @@ export const options = k6options(DURATION, {
 });
 
 export default function () {
-  const stop = exec.vu.idInTest === 1 ? watchMemory() : () => {};
-  run(Talker, DURATION, stop);
+  run(Talker, DURATION, { onAllLeft: exec.vu.idInTest === 1 ? watchMemory() : undefined });
 }

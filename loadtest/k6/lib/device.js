@@ -141,14 +141,16 @@ export class Device {
 }
 
 // Runs this virtual user's share of the sockets, as objects of class `Kind`, until all have left; after `seconds` they are
-// told to. `onAllLeft` is called in the end.
-export function run(Kind, seconds, onAllLeft = () => {}) {
+// told to. `onAllArrived` is called when each was welcomed once, `onAllLeft` in the end.
+export function run(Kind, seconds, { onAllArrived = () => {}, onAllLeft = () => {} } = {}) {
   const share = shareOf(exec.vu.idInTest);
   let coming = share.length;
   let staying = share.length;
   const crew = {
     arrived() {
-      if (--coming === 0) console.log(`virtual user ${exec.vu.idInTest}: its ${share.length} sockets are connected`);
+      if (--coming > 0) return;
+      console.log(`virtual user ${exec.vu.idInTest}: its ${share.length} sockets are connected`);
+      onAllArrived(devices);
     },
     left() {
       if (--staying > 0) return;
