@@ -1,5 +1,6 @@
 """What can be said of rules and dashboard without a server: their form, their names, and each alert's test."""
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -82,6 +83,19 @@ def test_names_occur_once():
     ids = [panel["id"] for panel in rules.panels()]
     for names in (groups, ids, [rule.get("alert") or rule["record"] for rule in rules.read_rules()]):
         assert len(names) == len(set(names)), sorted(names)
+
+
+def test_panels_have_their_place():
+    """None beyond the right edge of Grafana's 24 columns, none on another one, and each says what it shows."""
+    taken = {}
+    for panel in rules.panels():
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= 24, panel["title"]
+        for cell in itertools.product(range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"])):
+            assert cell not in taken, f"{panel['title']!r} lies on {taken[cell]!r}"
+            taken[cell] = panel["title"]
+        marks = [target["refId"] for target in panel["targets"]]
+        assert len(marks) == len(set(marks)) and len(panel["description"]) > 10, panel["title"]
 
 
 def test_every_alert_says_what_to_do():
