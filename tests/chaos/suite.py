@@ -24,7 +24,7 @@ from lib import proc
 from lib.crew import Crew
 
 # Scenarios side by side: most of their time they wait for somebody to come back.
-JOBS_SHORT = 2
+JOBS_SHORT = 3
 COLUMNS = ["events", "ev/s", "delivered", "connects", "again", *list(FAULTS)[:6], "gaps", "repaired", "dropped"]
 
 

@@ -90,7 +90,11 @@ def main():
         return 0
     proc.exit_on_sigterm()
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f"tidegate-{pathlib.Path(options.part).name}-"))
-    counts = run(tests, options, folder)
+    try:
+        counts = run(tests, options, folder)
+    except KeyboardInterrupt:
+        print(f"interrupted; logs: {folder}")
+        return 130
     if counts["FAIL"] or options.keep:
         print(f"logs: {folder}")
     else:

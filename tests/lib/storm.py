@@ -34,7 +34,7 @@ class Storm(Alone):
     def __init__(self, folder, build, seed, **gateway):
         super().__init__(folder, build, **{**GATEWAY, **gateway})
         self.random = random.Random(seed)
-        self.over = threading.Event()
+        self.over, self.redis_wanted = threading.Event(), threading.Event()
         self.threads = []
         self.crashes = []
 
@@ -55,6 +55,12 @@ class Storm(Alone):
             except Exception as fault:  # a fault of the test itself must not pass for peace
                 self.crashes.append(f"{habit.__name__}: {fault!r}")
                 return
+
+    def tend(self):
+        """Call it now and then: starts Redis again, for a child ends with the thread that made it."""
+        if self.redis_wanted.is_set():
+            self.redis.start()
+            self.redis_wanted.clear()
 
     def calm(self):
         """Ends all habits."""
@@ -260,7 +266,9 @@ def stall_redis(storm, rng):
 def kill_redis(storm, rng):
     storm.redis.kill()
     storm.over.wait(rng.choice([0, 0.5, 1.5]))
-    storm.redis.start()
+    storm.redis_wanted.set()
+    while storm.redis_wanted.is_set() and not storm.over.wait(0.05):
+        pass
 
 
 def trouble_redis(storm, rng):

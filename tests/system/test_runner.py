@@ -71,8 +71,8 @@ def test_nothing_outlives_an_interrupted_run(folder):
 
 def test_no_two_are_given_the_same_port():
     runs = [subprocess.Popen([sys.executable, "-c", PORTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for _ in range(5)]
+            for _ in range(10)]
     given = [port for run in runs for port in run.stdout.readline().split()]
     for run in runs:
         run.communicate(timeout=20)
-    assert len(given) == len(set(given)) == 5 * 180
+    assert len(given) == len(set(given)) == 10 * 180

@@ -17,6 +17,7 @@ def blow(storm, seconds_):
     while time.monotonic() < deadline:
         assert storm.gateway.proc.alive(), storm.gateway.proc.tail()
         assert not storm.crashes, storm.crashes
+        storm.tend()
         time.sleep(0.1)
 
 
