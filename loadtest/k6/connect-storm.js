@@ -1,7 +1,7 @@
 // SOCKETS connections at RATE a second (0: all at once), held for HOLD seconds from when all are there. Every one must be
 // welcomed within DURATION, and none may be cut; a gateway may ask some to come again later.
 
-import { Device, run } from './lib/device.js';
+import { Device, run, stays } from './lib/device.js';
 import { RAMP, k6options, number } from './lib/options.js';
 
 const HOLD = number('HOLD', 10);
@@ -9,7 +9,7 @@ const DURATION = number('DURATION', RAMP + HOLD + 60);
 
 export const options = k6options(DURATION, {
   tidegate_absent: ['count==0'],
-  tidegate_cut: ['count==0'],
+  ...stays,
   tidegate_welcome_ms: [`p(95)<${number('WELCOME_P95', 2000)}`],
 });
 

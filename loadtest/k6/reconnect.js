@@ -12,7 +12,6 @@ const Wanderer = wanderer(10);
 export const options = k6options(DURATION, {
   ...whole,
   tidegate_returns: ['count>0'],
-  tidegate_unrecovered: ['count==0'],
   tidegate_welcome_ms: [`p(95)<${number('WELCOME_P95', 2000)}`],
 });
 

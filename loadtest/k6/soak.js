@@ -3,7 +3,7 @@
 
 import exec from 'k6/execution';
 import { Counter, Trend } from 'k6/metrics';
-import { PING, run } from './lib/device.js';
+import { PING, run, stays } from './lib/device.js';
 import { bounded, watchMemory } from './lib/memory.js';
 import { k6options, number } from './lib/options.js';
 import { whole } from './lib/reader.js';
@@ -45,8 +45,7 @@ class Talker extends wanderer(600) {
 export const options = k6options(DURATION, {
   ...whole,
   ...bounded,
-  tidegate_cut: ['count==0'],
-  tidegate_unrecovered: ['count==0'],
+  ...stays,
   tidegate_pings_unanswered: ['count==0'],
   tidegate_pong_ms: [`p(99)<${number('PONG_P99', 1000)}`],
   tidegate_latency_ms: [`p(99)<${number('LATENCY_P99', 200)}`],

@@ -15,9 +15,12 @@ const unrecovered = new Counter('tidegate_unrecovered'); // resumptions of which
 const RETRIES = number('RETRIES', 10); // attempts without a welcome, one after the other, before a socket gives up
 const RESUME = number('RESUME', 1); // 0: it comes back without naming a position, as a client that cannot resume
 
+const OPEN = 1; // a socket's readyState
 const FINAL = [4001, 4002]; // bad token, wrong user: to try again would not help
 
-const OPEN = 1; // a socket's readyState
+// For those whose connections should stay: how many may be cut all the same, such as by a rolling update.
+export const stays = { tidegate_cut: [`count<=${number('CUTS', 0)}`] };
+
 export const PING = '{"type":"ping"}';
 
 export class Device {

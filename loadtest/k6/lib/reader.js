@@ -52,4 +52,5 @@ export const whole = {
   tidegate_lost: ['count==0'],
   tidegate_silent: ['count==0'],
   tidegate_absent: ['count==0'],
+  tidegate_unrecovered: ['count==0'],
 };
