@@ -6,9 +6,18 @@
 #include "common/traceparent.h"
 #include "gateway/conn.h"
 
+#include <stdlib.h>
+
+#define PENDING_FIRST 64
+
 void fanout_init(struct fanout *f, struct context *ctx)
 {
     *f = (struct fanout){.ctx = ctx};
+}
+
+void fanout_release(struct fanout *f)
+{
+    free(f->pending);
 }
 
 /* What is queued: an event, or a reply; encoded once for each dialect that has members. */
@@ -70,13 +79,22 @@ void fanout_tell(struct fanout *f, struct target *t, const struct reply *r, uint
     (void)queue_to_members(t, &p, id);
 }
 
-static void observe_later(struct fanout *f, const struct envelope *e, size_t count)
+static struct fanout_pending *add_pending(struct fanout *f)
 {
     if (f->pending_count == FANOUT_PENDING_MAX)
         fanout_written(f); /* a little early, rather than not at all */
+    if (f->pending_count == f->pending_cap) {
+        f->pending_cap = MAX(2 * f->pending_cap, PENDING_FIRST);
+        f->pending = xrealloc(f->pending, f->pending_cap * sizeof(*f->pending));
+    }
+    return &f->pending[f->pending_count++];
+}
+
+static void observe_later(struct fanout *f, const struct envelope *e, size_t count)
+{
     struct slice trace_id = traceparent_sampled_id(e->traceparent);
-    struct fanout_pending *p = &f->pending[f->pending_count++];
-    p->kafka_us = e->kafka_ms * 1000;
+    struct fanout_pending *p = add_pending(f);
+    p->kafka_us = MIN(e->kafka_ms, UINT64_MAX / 1000) * 1000;
     p->redis_us = e->id;
     p->read_us = f->read_us;
     p->count = count;

@@ -6,8 +6,8 @@
 #include "gateway/dialect.h"
 #include "gateway/hub.h"
 
-/* Events whose delivery time is still to be observed. */
-#define FANOUT_PENDING_MAX 256
+/* Events whose delivery time is still to be observed: beyond that some are, before they are written. */
+#define FANOUT_PENDING_MAX 8192
 
 /* An event that was queued to so many connections. Wall time, each by its machine's clock. */
 struct fanout_pending {
@@ -20,11 +20,12 @@ struct fanout_pending {
 struct fanout {
     struct context *ctx;
     uint64_t read_us; /* when this turn's events were read; 0: there were none yet */
-    struct fanout_pending pending[FANOUT_PENDING_MAX];
-    size_t pending_count;
+    struct fanout_pending *pending;
+    size_t pending_count, pending_cap;
 };
 
 void fanout_init(struct fanout *f, struct context *ctx);
+void fanout_release(struct fanout *f);
 /* Queues the event to every open member that does not have it yet. position: what is written as its id (position.h). */
 void fanout_deliver(struct fanout *f, struct target *t, const struct envelope *e, uint64_t position);
 /* The same of one that was delivered once, before Redis lost what came up to lost_at: to members that came when it was

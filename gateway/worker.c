@@ -275,6 +275,7 @@ void worker_release(struct worker *w)
     reap(w);
     cursors_release(&w->cursors);
     conn_home_release(&w->home);
+    fanout_release(&w->fanout);
     hub_release(&w->hub);
     loop_release(&w->loop);
     auth_release(&w->auth);

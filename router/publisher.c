@@ -365,7 +365,7 @@ static void on_down(struct node *n)
 /* Kafka's clock is another machine's, and may be ahead of ours. A call is queued in the turn that reads its record. */
 static void observe(struct router_metrics *m, const struct pipe_call *call, uint64_t append_us)
 {
-    uint64_t now_us = clock_wall_us(), kafka_us = call->kafka_ms * 1000;
+    uint64_t now_us = clock_wall_us(), kafka_us = MIN(call->kafka_ms, UINT64_MAX / 1000) * 1000;
     uint64_t record_us = now_us > kafka_us ? now_us - kafka_us : 0;
     const struct {
         struct metric_histogram *histogram;

@@ -164,6 +164,7 @@ static int stop(void **state)
     reap();
     assert_int_equal(ch.position.held, 0);
     assert_int_equal(frame_live(), 0);
+    fanout_release(&fanout);
     hub_release(&hub);
     limit_release(&addresses);
     metrics_release(&metrics);

@@ -103,6 +103,7 @@ static int stop(void **state)
     assert_int_equal(addresses.entries.count, 0);
     assert_int_equal(hub.users, 0);
     assert_int_equal(frame_live(), 0);
+    fanout_release(&fanout);
     hub_release(&hub);
     limit_release(&addresses);
     metrics_release(&metrics);
@@ -575,12 +576,95 @@ static void a_slow_reader_goes_alone(void **state)
     lose(d);
 }
 
-static uint64_t deliveries_observed(void)
+static uint64_t observed(const struct metric_histogram *h)
 {
     uint64_t n = 0;
-    for (size_t i = 0; i < ARRAY_LEN(ctx.metrics->delivery_seconds.buckets); i++)
-        n += ctx.metrics->delivery_seconds.buckets[i];
+    for (size_t i = 0; i < ARRAY_LEN(h->buckets); i++)
+        n += h->buckets[i];
     return n;
+}
+
+static void assert_observed(uint64_t redis, uint64_t write, uint64_t delivery)
+{
+    fanout_written(&fanout);
+    assert_int_equal(observed(&ctx.metrics->redis_seconds), redis);
+    assert_int_equal(observed(&ctx.metrics->write_seconds), write);
+    assert_int_equal(observed(&ctx.metrics->delivery_seconds), delivery);
+}
+
+/* Once for each connection; nothing of what is told a second time, and no hop over Redis of what has no id. */
+static void hops_are_observed(void **state)
+{
+    struct conn *c = connect_user("a"), *d = connect_user("a");
+    struct envelope e = {.id = 1, .event = SLICE("e"), .kind = ENVELOPE_TEXT, .payload = SLICE("x")};
+    fanout_deliver(&fanout, target_of_user("a"), &e, 0);
+    assert_int_equal(observed(&ctx.metrics->delivery_seconds), 0); /* not written yet */
+    assert_observed(2, 2, 2);
+    e.id = 0;
+    fanout_deliver(&fanout, target_of_user("a"), &e, 0);
+    assert_observed(2, 4, 4);
+    c->members->from = d->members->from = 7;
+    e.id = 8;
+    fanout_deliver_again(&fanout, target_of_user("a"), &e, 0, 7);
+    assert_int_equal(ctx.metrics->messages_sent.n, 6);
+    assert_observed(2, 4, 4);
+    lose(c);
+    lose(d);
+}
+
+/* Clocks of other machines may be ahead of ours. */
+static void what_comes_from_the_future_took_no_time(void **state)
+{
+    struct conn *c = connect_user("a");
+    const uint64_t times[] = {UINT64_MAX, UINT64_MAX / 1000, UINT64_MAX / 1000 + 1, 4102444800000};
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        struct envelope e = {.id = UINT64_MAX - 4 + i,
+                             .kafka_ms = times[i],
+                             .event = SLICE("e"),
+                             .kind = ENVELOPE_TEXT,
+                             .payload = SLICE("x")};
+        fanout_deliver(&fanout, target_of_user("a"), &e, 0);
+    }
+    assert_observed(4, 4, 4);
+    assert_int_equal(ctx.metrics->redis_seconds.buckets[0], 4);
+    assert_int_equal(ctx.metrics->delivery_seconds.buckets[0], 4);
+    lose(c);
+}
+
+static void a_turn_s_events_were_read_together(void **state)
+{
+    struct conn *c = connect_user("a");
+    publish("a", "x");
+    uint64_t read_us = fanout.read_us;
+    publish("a", "y");
+    assert_true(read_us != 0 && fanout.read_us == read_us);
+    fanout_turn(&fanout);
+    publish("a", "z");
+    assert_true(fanout.read_us >= read_us);
+    assert_int_equal(fanout.pending[0].read_us, read_us);
+    assert_int_equal(fanout.pending[1].read_us, read_us);
+    assert_int_equal(fanout.pending[2].read_us, fanout.read_us);
+    lose(c);
+}
+
+static void only_recorded_traces_are_exemplars(void **state)
+{
+    struct conn *c = connect_user("a");
+    const struct metric_histogram *h = &ctx.metrics->delivery_seconds;
+    struct envelope e = {.id = 1,
+                         .event = SLICE("e"),
+                         .kind = ENVELOPE_TEXT,
+                         .payload = SLICE("x"),
+                         .traceparent = SLICE("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00")};
+    fanout_deliver(&fanout, target_of_user("a"), &e, 0);
+    fanout_written(&fanout);
+    assert_int_equal(h->exemplars[h->bounds->count].seq, 0);
+    e.traceparent = SLICE("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    fanout_deliver(&fanout, target_of_user("a"), &e, 0);
+    fanout_written(&fanout);
+    assert_int_equal(h->exemplars[h->bounds->count].seq, 2);
+    assert_memory_equal((const void *)h->exemplars[h->bounds->count].trace_id, "4bf92f3577b34da6a3ce929d0e0e4736", 32);
+    lose(c);
 }
 
 static void every_delivery_is_observed(void **state)
@@ -592,7 +676,7 @@ static void every_delivery_is_observed(void **state)
         forget_log(c);
     }
     fanout_written(&fanout);
-    assert_int_equal(deliveries_observed(), 3 * FANOUT_PENDING_MAX + 7);
+    assert_int_equal(observed(&ctx.metrics->delivery_seconds), 3 * FANOUT_PENDING_MAX + 7);
     lose(c);
 }
 
@@ -803,6 +887,10 @@ int main(void)
         CONN_TEST(who_is_joining_hears_nothing_yet),
         CONN_TEST(who_has_it_from_its_replay_does_not_hear_it_again),
         CONN_TEST(a_slow_reader_goes_alone),
+        CONN_TEST(hops_are_observed),
+        CONN_TEST(what_comes_from_the_future_took_no_time),
+        CONN_TEST(a_turn_s_events_were_read_together),
+        CONN_TEST(only_recorded_traces_are_exemplars),
         CONN_TEST(every_delivery_is_observed),
         CONN_TEST(an_event_for_several_targets_comes_once),
         CONN_TEST(who_is_behind_gets_only_events_without_id),
