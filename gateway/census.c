@@ -184,7 +184,7 @@ static void write_none(struct census *cs, struct target *t, struct redis_command
         on_told_none(read, NULL);
 }
 
-static void write_user(struct census *cs, struct target *t)
+static void write_count(struct census *cs, struct target *t)
 {
     char key[TARGET_NAME_SIZE], count[16];
     struct redis_commands *redis = cs->worker.redis_of(cs->worker.arg, t->bucket);
@@ -197,23 +197,63 @@ static void write_user(struct census *cs, struct target *t)
     snprintf(count, sizeof(count), "%u", t->member_count);
     redis_commands_send(redis, (struct slice[]){SLICE("HSET"), k, slice_of(cs->id), slice_of(count)}, 4, NULL, NULL);
     redis_commands_send(redis, (struct slice[]){SLICE("EXPIRE"), k, SLICE(PRESENCE_TTL_S)}, 3, NULL, NULL);
-    read_user(cs, t, true);
 }
 
-static void write_changed_users(struct census *cs)
+static void write_user(struct census *cs, struct target *t)
 {
-    struct list now; /* what cannot be written is put back for later */
+    write_count(cs, t);
+    if (t->member_count > 0)
+        read_user(cs, t, true);
+}
+
+/* Whose count only fell gives nothing up. */
+static void write_fewer(struct census *cs, struct target *t)
+{
+    write_count(cs, t);
+    t->settled = MIN(t->settled, t->member_count);
+}
+
+static bool is_changed(const struct target *t)
+{
+    return true;
+}
+
+static bool is_fewer(const struct target *t)
+{
+    return t->member_count < t->told;
+}
+
+/* What cannot be written is put back for later, hence the second list. */
+static void write_those(struct census *cs, bool (*which)(const struct target *t),
+                        void (*write)(struct census *cs, struct target *t))
+{
+    struct list now;
+    int n = 0;
     list_init(&now);
-    for (int n = 0; n < USER_CHANGES_PER_GO && !list_empty(&cs->changed); n++) {
-        struct list *first = cs->changed.next;
-        list_remove(first);
-        list_push_back(&now, first);
+    LIST_EACH_SAFE (it, &cs->changed) {
+        if (n == USER_CHANGES_PER_GO)
+            break;
+        if (!which(CONTAINER_OF(it, struct target, changed)))
+            continue;
+        list_remove(it);
+        list_push_back(&now, it);
+        n++;
     }
     while (!list_empty(&now)) {
         struct target *t = CONTAINER_OF(now.next, struct target, changed);
         list_remove(&t->changed);
-        write_user(cs, t);
+        write(cs, t);
     }
+}
+
+static void write_changed_users(struct census *cs)
+{
+    write_those(cs, is_changed, write_user);
+}
+
+void census_tell_fewer(struct census *cs)
+{
+    write_those(cs, is_fewer, write_fewer);
 }
 
 /* ---- the worker's own lease ---- */

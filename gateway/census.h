@@ -62,6 +62,8 @@ bool census_is_first(const struct census *cs);
 void census_leave(struct census *cs);
 /* The user's connections on this worker have become more or fewer. */
 void census_changed(struct census *cs, struct target *t);
+/* Writes the users who became fewer, at once: they come back elsewhere, and must not find themselves counted twice. */
+void census_tell_fewer(struct census *cs);
 /* A node is there (again): what was told it may be lost, so all is told anew. */
 void census_on_up(struct census *cs);
 /* Reads the user's connections elsewhere into t->elsewhere; answers before any command sent to the bus later. Those

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#define HUB_COUNT_GOOD_MS 1000
+#define HUB_COUNT_GOOD_MS 100
 
 void hub_init(struct hub *h, struct context *ctx, const struct hub_watcher *watcher)
 {
@@ -99,7 +99,7 @@ void hub_leave_all(struct hub *h, struct member **memberships)
     }
 }
 
-/* Counts of other workers are a second old at best, so one of that age is good enough; an older one refuses nobody. */
+/* Who leaves another worker is told at once, and may be here as soon: an old count refuses nobody. */
 enum hub_room hub_room_of(struct hub *h, struct target *t)
 {
     uint64_t cap = (uint64_t)h->ctx->cfg->max_connections_per_user;

@@ -78,13 +78,13 @@ static enum rebalance_step go_on(struct rebalance *r, const struct rebalance_vie
 
 static enum rebalance_step begin(struct rebalance *r, const struct rebalance_view *v, uint64_t now_ms)
 {
-    uint64_t own = own_part(v, r->least);
-    if (own == 0)
+    uint64_t asked = MIN(r->least, v->movable), own = own_part(v, asked);
+    if (asked < REBALANCE_LEAST || own == 0)
         return REBALANCE_REST;
     r->moving = true;
     r->begun_ms = now_ms;
     r->excess = r->least;
-    r->asked = MIN(r->least, v->movable);
+    r->asked = asked;
     r->own_asked = r->left = own;
     pace_start(&r->pace, now_ms, r->conf.window_ms);
     return REBALANCE_BEGUN;
@@ -98,7 +98,8 @@ static enum rebalance_step watch(struct rebalance *r, const struct rebalance_vie
         return REBALANCE_REST;
     }
     r->least = MIN(r->least, excess_of(v));
-    if (now_ms - r->since_ms < REBALANCE_SETTLE_MS || now_ms < r->not_before_ms)
+    uint64_t first_ms = MAX(r->since_ms + REBALANCE_SETTLE_MS, r->calm_ms + REBALANCE_CALM_MS);
+    if (now_ms < MAX(first_ms, r->not_before_ms))
         return REBALANCE_REST;
     if (r->asked > 0 && !has_helped(r, r->least, r->asked))
         return give_up(r, now_ms);
@@ -109,6 +110,7 @@ static enum rebalance_step hold(struct rebalance *r, const struct rebalance_view
 {
     bool interrupted = r->moving;
     end(r, now_ms);
+    r->calm_ms = now_ms;
     r->asked = 0;
     if (v->set != r->set)
         r->wait_ms = r->not_before_ms = 0;

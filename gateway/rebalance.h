@@ -2,15 +2,17 @@
  * decides from counts alone: no clock, no connection. Each worker decides for its part; all gateways see the same
  * counts, so that what those above the mean give is what those below it lack, and nobody has to agree on anything.
  *
- * A run begins when the excess has stood for REBALANCE_SETTLE_MS, with the same gateways, all of them ready: longer
- * than the lease of a killed one, whose connections count here and there until then. It asks for the least excess that
- * was seen meanwhile, spread over the window, and is given up at once when a gateway comes, goes, drains or is not
- * ready. When most of those who were asked came back, the next run waits long. Pure. */
+ * A run begins when the same gateways have been there for REBALANCE_CALM_MS, all of them ready, for a rolling update
+ * takes its next step sooner; and when the excess has stood for REBALANCE_SETTLE_MS, longer than the lease of a killed
+ * gateway, whose connections count here and there until then. It asks for the least excess that was seen meanwhile,
+ * spread over the window, and is given up at once when a gateway comes, goes, drains or is not ready. When most of
+ * those who were asked came back, the next run waits long. Pure. */
 #ifndef TIDEGATE_GATEWAY_REBALANCE_H
 #define TIDEGATE_GATEWAY_REBALANCE_H
 
 #include "gateway/pace.h"
 
+#define REBALANCE_CALM_MS   16000
 #define REBALANCE_SETTLE_MS 8000
 /* An excess below this burdens nobody. */
 #define REBALANCE_LEAST 20
@@ -42,7 +44,8 @@ struct rebalance {
     struct rebalance_conf conf;
     uint64_t set;
     uint64_t seen_ms;  /* when the last view came */
-    uint64_t since_ms; /* for so long there is an excess, and nothing speaks against a run */
+    uint64_t calm_ms;  /* since then the set is the same, and all are ready */
+    uint64_t since_ms; /* since then there is an excess, and nothing speaks against a run */
     uint64_t least;    /* excess since then; UINT64_MAX: none was seen */
     /* the run that is under way, or the last one */
     bool moving;

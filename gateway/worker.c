@@ -130,6 +130,7 @@ static void on_tick(struct timer *t)
         drain_some(w);
     else
         mover_tick(&w->mover);
+    census_tell_fewer(&w->census);
     measure(w);
 }
 

@@ -116,7 +116,7 @@ def test_scale_out(new_cluster):
 
 def test_scale_out_under_round_robin(new_cluster):
     """A balancer that deals out: half of those who go come back, so it takes several runs, each for what is left."""
-    with Scene(new_cluster, 4, "roundrobin", REBALANCE_WINDOW="5s") as scene:
+    with Scene(new_cluster, 4, "roundrobin", REBALANCE_WINDOW="5s", MAX_CONNECTIONS_PER_USER="3") as scene:
         scene.run(0, 1)
         scene.come(900, rate=200)
         too_many = excess(scene.counts(), 4)
@@ -125,7 +125,8 @@ def test_scale_out_under_round_robin(new_cluster):
         first = scene.moved()
         assert 0.9 * too_many <= first <= 1.05 * too_many, (first, too_many)
         wait_until(lambda: scene.even(20) and scene.at_rest(), 120, "all have their share, more or less", every=0.5)
-        scene.end()
+        _, closed = scene.end()
+        assert {code for _, code in closed} == {MOVED}, collections.Counter(code for _, code in closed)
         assert scene.moved() <= 2 * 1.05 * too_many
 
 

@@ -825,7 +825,7 @@ static void an_old_count_of_others_is_read_again_before_it_refuses(void **state)
     struct target *t = target_of_user("a");
     t->elsewhere = 2;
     t->elsewhere_ms = (uint32_t)l.now_ms;
-    l.now_ms += 1001;
+    l.now_ms += 101;
     c = connect_as("\"a\"", 0);
     conn_join_user(c, SLICE("a"));
     assert_int_equal(c->state, CONN_JOINING);
