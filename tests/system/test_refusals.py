@@ -104,7 +104,7 @@ def test_bodies_too_large(cluster):
 def test_garbage(cluster):
     for text in ("\r\n\r\n\r\n\r\n", "GET\r\n\r\n", "\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", "GET / HTTP/9.9\r\n\r\n",
                  "\0" * 100 + "\r\n\r\n", "GET /health\r\n\r\n"):
-        answer, _ = ask(cluster, text, 1)
+        answer, _ = ask(cluster, text, 1, 1)
         assert answer.status in (400, 404, 505, None), (text, answer)
     assert cluster.gateways[0].ready()
 
