@@ -37,6 +37,7 @@ class World:
                        "minReadySeconds": 1, "config": {"KAFKA_SESSION_TIMEOUT": "6s"}},
             "auth": {"jwtSecret": self.jwt_secret},
             "routes": routes(TOPIC),
+            "tests": {"topic": TOPIC, "record": '{"to":"user:helm-test-$(RUN)","text":"event-$(RUN)"}'},
             "tryout": {"redis": {"enabled": True, "image": o.redis_image},
                        "kafka": {"enabled": True, "image": o.kafka_image}},
         }))
