@@ -37,6 +37,7 @@ test  | maven                    | mvn      | fetches that broker
 test  | nodejs                   | node     | runs WebSocket clients of others
 test  | npm                      | npm      | fetches them
 test  | cargo                    | cargo    | builds websocat
+test  | openssl                  | openssl  | signs tokens in shell scripts
 test  | chromium                 | -        | shows the page in a real browser
 test  | docker.io                | -        | builds the images and runs them
 test  | debootstrap              | -        | makes the base that they are built on
