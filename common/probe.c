@@ -94,14 +94,14 @@ static const struct scheme {
     bool ws;
 } schemes[] = {{"http://", false}, {"ws://", true}};
 
-/* The rest of the URL behind its scheme; *converse is how it is spoken, NULL when nobody here does. */
-static struct slice cut_scheme(const struct probe_self *self, struct slice url, probe_converse *converse)
+/* What stands behind the scheme; *converse is how it is spoken, NULL when nobody here does. */
+static const char *cut_scheme(const struct probe_self *self, const char *url, probe_converse *converse)
 {
-    *converse = slice_starts(url, SLICE("/")) ? converse_http : NULL;
+    *converse = url[0] == '/' ? converse_http : NULL;
     for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
-        if (slice_starts(url, slice_of(schemes[i].prefix))) {
+        if (slice_starts(slice_of(url), slice_of(schemes[i].prefix))) {
             *converse = schemes[i].ws ? self->on_ws : converse_http;
-            return slice_from(url, strlen(schemes[i].prefix));
+            return url + strlen(schemes[i].prefix);
         }
     return url;
 }
@@ -117,21 +117,21 @@ static bool is_target(const char *path)
 static int read_url(struct probe *p, const struct probe_self *self, const char *url, probe_converse *converse,
                     const char **why)
 {
-    struct slice rest = cut_scheme(self, slice_of(url), converse);
+    const char *rest = cut_scheme(self, url, converse);
     if (*converse == NULL) {
         *why = self->on_ws != NULL ? "must be http://, ws:// or a path of this program"
                                    : "must be http:// or a path of this program";
         return -1;
     }
-    const char *slash = memchr(rest.p, '/', rest.n);
-    struct slice authority = slash != NULL ? slice_make(rest.p, (size_t)(slash - rest.p)) : rest;
-    p->path = slash != NULL ? slash : "/";
+    const char *path = strchrnul(rest, '/');
+    struct slice authority = slice_make(rest, (size_t)(path - rest));
+    p->path = path[0] != '\0' ? path : "/";
     p->at.port = 80;
     if (!is_target(p->path)) {
         *why = "the path holds a blank or a control character";
         return -1;
     }
-    if (rest.p != url) {
+    if (rest != url) {
         p->authority = slice_dup(authority);
         return endpoint_parse_host(authority, &p->at, why);
     }
@@ -181,6 +181,7 @@ int probe_run(const struct config *cfg, const struct probe_self *self)
     probe_converse converse;
     char *why = NULL;
     int rc = 2;
+    assert(url != NULL);
     if (read_time(cfg, "probe-timeout", &p.timeout_ms, &mistake) == 0 &&
         read_time(cfg, "probe-for", &p.for_ms, &mistake) == 0 && read_url(&p, self, url, &converse, &mistake) == 0)
         rc = attempts(&p, converse, self->arg, &why) == 0 ? 0 : 1;

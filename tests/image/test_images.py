@@ -70,6 +70,10 @@ def test_what_they_hold():
         authorities = images.engine()(*inside, "grep", image(target), "-c", "BEGIN CERTIFICATE", "/usr/lib/ssl/cert.pem")
         assert int(authorities) > 50, authorities
         assert not images.engine().answers(*inside, "test", image(target), "-e", "/usr/bin/gcc")
+        # what the other tests take away is really gone
+        assert images.engine().answers("run", "--rm", "--network", "none", "--entrypoint", "sh", image(target), "-c", "exit")
+        for program, *words in (["sh", "-c", "exit"], ["bash", "-c", "exit"], ["touch", "/tmp/x"]):
+            assert not images.engine().answers(*hardened, "--entrypoint", program, image(target), *words), program
 
 
 class Pair:
