@@ -16,7 +16,7 @@ const RETRIES = number('RETRIES', 10); // attempts without a welcome, one after 
 const RESUME = number('RESUME', 1); // 0: it comes back without naming a position, as a client that cannot resume
 
 const OPEN = 1; // a socket's readyState
-const FINAL = [4001, 4002]; // bad token, wrong user: to try again would not help
+const FINAL = [1008, 4001, 4002]; // bad token, wrong user: to try again would not help
 
 // For those whose connections should stay: how many may be cut all the same, such as by a rolling update.
 export const stays = { tidegate_cut: [`count<=${number('CUTS', 0)}`] };
