@@ -267,7 +267,7 @@ static bool take(struct channels *ch, struct target *t, const struct envelope *e
     }
     counter_add(&ch->ctx->metrics->repeats, 1);
     if (is_new && t->lost_at != 0)
-        fanout_deliver_again(ch->fanout, t, e, position_of(ch->positions, e->id), t->lost_at);
+        fanout_deliver_again(ch->fanout, t, e, position_of(ch->positions, e->id));
     return false;
 }
 

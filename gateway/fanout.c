@@ -24,7 +24,10 @@ void fanout_release(struct fanout *f)
 struct parcel {
     const struct envelope *event;
     uint64_t position;
-    uint64_t lost_at;          /* 0: it is new */
+    bool again;  /* it was delivered once, before Redis lost it */
+    bool placed; /* at and part are set, if it has a coordinate */
+    struct coordinate at;
+    uint64_t part;             /* 0: it has none */
     const struct reply *reply; /* event NULL */
     struct frame *frames[DIALECT_ID_COUNT];
     bool encoded[DIALECT_ID_COUNT];
@@ -39,13 +42,23 @@ static struct frame *frame_for(struct parcel *p, const struct dialect *d)
     return p->frames[d->id];
 }
 
-static bool is_for(const struct parcel *p, const struct member *m, uint64_t id)
+/* Whether the event is new to a member that may lack some; it has it from now on. */
+static bool is_new_to(struct parcel *p, struct seen *had)
+{
+    if (!p->placed && p->event != NULL && envelope_coordinate(p->event, &p->at) == 0)
+        p->part = seen_part(p->at.part);
+    p->placed = true;
+    return p->part != 0 && seen_take(had, p->part, p->at.offset, p->at.n);
+}
+
+static bool is_for(struct parcel *p, const struct member *m, uint64_t id)
 {
     if (m->conn->state != CONN_OPEN)
         return false;
     if (id != 0 && (id <= m->from || conn_is_behind(m->conn)))
         return false;
-    return p->lost_at == 0 || (m->sure < p->lost_at && p->lost_at <= m->from);
+    bool lacked = id != 0 && m->had != NULL && is_new_to(p, m->had);
+    return lacked || !p->again;
 }
 
 /* Not to members that have all up to this id; 0: to all. */
@@ -118,7 +131,7 @@ static void deliver(struct fanout *f, struct target *t, struct parcel *p)
     if (e->traceparent.p != NULL)
         log_debug("event_queued", LOG_SL("trace_id", traceparent_trace_id(e->traceparent)), LOG_SL("key", e->key),
                   LOG_SL("target", hub_name(t)), LOG_I("connections", count));
-    if (count > 0 && p->lost_at == 0)
+    if (count > 0 && !p->again)
         observe_later(f, e, count);
 }
 
@@ -127,10 +140,9 @@ void fanout_deliver(struct fanout *f, struct target *t, const struct envelope *e
     deliver(f, t, &(struct parcel){.event = e, .position = position});
 }
 
-void fanout_deliver_again(struct fanout *f, struct target *t, const struct envelope *e, uint64_t position,
-                          uint64_t lost_at)
+void fanout_deliver_again(struct fanout *f, struct target *t, const struct envelope *e, uint64_t position)
 {
-    deliver(f, t, &(struct parcel){.event = e, .position = position, .lost_at = lost_at});
+    deliver(f, t, &(struct parcel){.event = e, .position = position, .again = true});
 }
 
 /* From a time on another machine's clock, which may be ahead of ours. */

@@ -28,10 +28,8 @@ void fanout_init(struct fanout *f, struct context *ctx);
 void fanout_release(struct fanout *f);
 /* Queues the event to every open member that does not have it yet. position: what is written as its id (position.h). */
 void fanout_deliver(struct fanout *f, struct target *t, const struct envelope *e, uint64_t position);
-/* The same of one that was delivered once, before Redis lost what came up to lost_at: to members that came when it was
- * lost. */
-void fanout_deliver_again(struct fanout *f, struct target *t, const struct envelope *e, uint64_t position,
-                          uint64_t lost_at);
+/* The same of one that was delivered once, before Redis lost it: to members that came when it was lost. */
+void fanout_deliver_again(struct fanout *f, struct target *t, const struct envelope *e, uint64_t position);
 /* Queues a reply, which answers nobody, to every open member that does not have what comes up to this id. */
 void fanout_tell(struct fanout *f, struct target *t, const struct reply *r, uint64_t id);
 /* What was read in this turn is queued. */

@@ -49,7 +49,7 @@ void hub_forget(struct hub *h, struct target *t)
     list_remove(&t->of_bucket);
     list_remove(&t->queued);
     list_remove(&t->changed);
-    free(t->seen);
+    seen_release(&t->seen);
     free(t);
 }
 
@@ -85,6 +85,23 @@ struct target *hub_join(struct hub *h, struct conn *c, struct member **membershi
     return t;
 }
 
+void member_had(struct member *m, struct seen *had)
+{
+    member_had_all(m);
+    m->had = xmalloc(sizeof(*m->had));
+    *m->had = *had;
+    *had = (struct seen){0};
+}
+
+void member_had_all(struct member *m)
+{
+    if (m->had == NULL)
+        return;
+    seen_release(m->had);
+    free(m->had);
+    m->had = NULL;
+}
+
 void hub_leave_all(struct hub *h, struct member **memberships)
 {
     while (*memberships != NULL) {
@@ -92,6 +109,7 @@ void hub_leave_all(struct hub *h, struct member **memberships)
         struct target *t = m->target;
         *memberships = m->next_of_conn;
         list_remove(&m->of_target);
+        member_had_all(m);
         free(m);
         count_members(h, t, -1);
         if (t->member_count == 0)
@@ -112,38 +130,7 @@ enum hub_room hub_room_of(struct hub *h, struct target *t)
     return HUB_DOUBTFUL;
 }
 
-static struct seen *seen_of(struct target *t, uint64_t part)
-{
-    for (size_t i = 0; i < t->seen_count; i++)
-        if (t->seen[i].part == part)
-            return &t->seen[i];
-    return NULL;
-}
-
-/* The oldest of SEEN_MAX makes room: forgetting costs a repeat at worst, never a loss. */
-static struct seen *seen_add(struct target *t, uint64_t part)
-{
-    if (t->seen_count == SEEN_MAX) {
-        memmove(t->seen, t->seen + 1, (SEEN_MAX - 1) * sizeof(*t->seen));
-    } else {
-        t->seen_count++;
-        t->seen = xrealloc(t->seen, t->seen_count * sizeof(*t->seen));
-    }
-    struct seen *s = &t->seen[t->seen_count - 1];
-    *s = (struct seen){.part = part};
-    return s;
-}
-
 bool hub_saw(struct target *t, struct slice part, uint64_t offset, uint64_t n)
 {
-    uint64_t hash = hash_keyed(part);
-    struct seen *s = seen_of(t, hash);
-    bool known = s != NULL && (offset < s->offset || (offset == s->offset && n <= s->n));
-    if (known)
-        return false;
-    if (s == NULL)
-        s = seen_add(t, hash);
-    s->offset = offset;
-    s->n = n;
-    return true;
+    return seen_take(&t->seen, seen_part(part), offset, n);
 }

@@ -7,6 +7,7 @@
 #include "common/map.h"
 #include "common/target.h"
 #include "gateway/context.h"
+#include "gateway/seen.h"
 
 struct conn;
 
@@ -20,14 +21,6 @@ enum target_state {
     TARGET_LIVE,       /* events arrive, all up to last_id was delivered */
 };
 
-/* Where a Kafka partition stands in a target: what was applied last. */
-struct seen {
-    uint64_t part; /* keyed hash of `topic#generation/partition` */
-    uint64_t offset, n;
-};
-
-#define SEEN_MAX 64
-
 struct target {
     struct map_node node; /* key: name */
     struct list members;  /* struct member.of_target */
@@ -38,7 +31,7 @@ struct target {
     uint64_t last_id;    /* of the last event seen or applied before the subscription */
     uint64_t upto;       /* not live: the highest id that came meanwhile. Suspected: the head that was found */
     uint64_t lost_at;    /* last_id when it showed that Redis had lost events up to there; 0: never */
-    struct seen *seen;   /* owned; seen_count entries, most recent last */
+    struct seen seen;    /* what was applied last */
     struct limit_rate rate;
     uint32_t member_count;
     uint32_t settled;      /* member_count when the census last compared it with the cap */
@@ -46,7 +39,6 @@ struct target {
     uint32_t elsewhere;    /* the user's connections on other workers, as they were at elsewhere_ms */
     uint32_t elsewhere_ms; /* the loop's clock, its low bits */
     uint16_t bucket;
-    uint8_t seen_count;
     uint8_t state; /* enum target_state */
     bool asking;   /* elsewhere is being read */
     bool held;     /* it may owe its members events: the node's safe id waits for it (position.h) */
@@ -60,7 +52,9 @@ struct member {
     struct target *target;
     struct conn *conn;
     uint64_t from; /* events with this id or less are not for it: it has them from its replay. 0: all are */
-    uint64_t sure; /* and up to here it has them indeed: what Redis lost behind it, its replay did not find */
+    /* Owned; NULL: all up to `from` it has indeed. Else its replay did not find what Redis had lost: what routers
+     * append again is for it, but for what it got on this connection, which stands here. */
+    struct seen *had;
 };
 
 /* Who wants to know what happens in a hub; set by the worker. */
@@ -88,6 +82,9 @@ void hub_release(struct hub *h);
 /* Makes the connection a member of the target named, and puts that first in its memberships; returns the target. The
  * name must be valid (target.h). */
 struct target *hub_join(struct hub *h, struct conn *c, struct member **memberships, struct slice name);
+/* Its replay did not find all: had, which is *taken* and left empty, is what it got. */
+void member_had(struct member *m, struct seen *had);
+void member_had_all(struct member *m);
 void hub_leave_all(struct hub *h, struct member **memberships);
 /* Whether the user has more connections than MAX_CONNECTIONS_PER_USER, over all gateways. DOUBTFUL: those elsewhere are
  * being counted anew; conn_ready is called again then. */

@@ -52,6 +52,7 @@ void replay_target_release(struct replay_target *rt)
 {
     for (size_t i = 0; i < REPLAY_LOGS; i++)
         piece_release(&rt->logs[i].piece);
+    seen_release(&rt->had);
 }
 
 bool replay_log_at_end(const struct replay_target *rt, const struct replay_log *log)
@@ -159,8 +160,11 @@ void replay_target_give_up(struct replay_target *rt)
 
 /* ---- verdicts ---- */
 
+/* What it got already of logs that were whole comes in the same order again, and is left out. */
 static void read_all(struct replay_target *rt)
 {
+    if (rt->lost && !rt->refilled)
+        seen_release(&rt->had);
     rt->lost = rt->waiting = true;
     start_log(&rt->logs[REPLAY_REFILLED], 0);
     start_log(&rt->logs[REPLAY_LIVE], rt->floor);

@@ -51,6 +51,7 @@ struct replay_target {
     bool waiting;                /* for that: the second log is not read yet */
     bool asked;                  /* in the round under way */
     bool incomplete;             /* something is missing for sure */
+    struct seen had;             /* what was delivered of it on this connection */
     struct replay_marker marker; /* as it was behind the reads of the round */
     struct replay_log logs[REPLAY_LOGS];
 };

@@ -19,7 +19,10 @@ static void go_live(struct replay *r)
     for (size_t i = 0; i < r->count; i++) {
         struct replay_target *rt = &r->targets[i];
         rt->member->from = rt->logs[REPLAY_LIVE].read;
-        rt->member->sure = sure_of(rt);
+        if (sure_of(rt) < rt->member->from)
+            member_had(rt->member, &rt->had);
+        else
+            member_had_all(rt->member);
     }
     r->conn->more->behind = false;
     r->stage = REPLAY_FINISHED;
@@ -39,7 +42,14 @@ static uint64_t position_of_event(struct replay *r, const struct replay_log *log
     return r->position;
 }
 
-static void deliver(struct replay *r, const struct replay_log *log, struct slice bytes)
+/* A log that is read a second time, because Redis lost the first one meanwhile, repeats what the client got. */
+static bool is_repeat(struct replay_target *rt, const struct envelope *e)
+{
+    struct coordinate at;
+    return envelope_coordinate(e, &at) == 0 && !seen_take(&rt->had, seen_part(at.part), at.offset, at.n);
+}
+
+static void deliver(struct replay *r, struct replay_target *rt, const struct replay_log *log, struct slice bytes)
 {
     struct conn *c = r->conn;
     struct envelope e;
@@ -50,6 +60,8 @@ static void deliver(struct replay *r, const struct replay_log *log, struct slice
         return;
     }
     uint64_t position = position_of_event(r, log, e.id);
+    if (is_repeat(rt, &e))
+        return;
     struct frame *f = e.target_count > 1 && conn_repeats(c, &e) ? NULL : c->dialect->encode_event(&e, position);
     if (f == NULL)
         return;
@@ -64,10 +76,12 @@ static void deliver(struct replay *r, const struct replay_log *log, struct slice
     frame_unref(f);
 }
 
-/* The log whose first event is next; NULL when none is to be had now. *more: because something must be read first. */
-static struct replay_log *next_log(struct replay *r, enum replay_log_rank rank, bool *more)
+/* The target whose log has the next event; NULL when none is to be had now. *more: because something must be read
+ * first.
+ */
+static struct replay_target *next_target(struct replay *r, enum replay_log_rank rank, bool *more)
 {
-    struct replay_log *next = NULL;
+    struct replay_target *next = NULL;
     uint64_t least = UINT64_MAX, id, prev;
     struct slice bytes;
     *more = false;
@@ -80,7 +94,7 @@ static struct replay_log *next_log(struct replay *r, enum replay_log_rank rank, 
             *more |= !replay_log_at_end(rt, log);
         } else if (id < least) {
             least = id;
-            next = log;
+            next = rt;
         }
     }
     return *more ? NULL : next;
@@ -91,12 +105,13 @@ static bool deliver_merged(struct replay *r)
 {
     for (enum replay_log_rank rank = REPLAY_REFILLED; rank < REPLAY_LOGS; rank++) {
         bool more;
-        struct replay_log *log;
-        while ((log = next_log(r, rank, &more)) != NULL) {
+        struct replay_target *rt;
+        while ((rt = next_target(r, rank, &more)) != NULL) {
+            struct replay_log *log = &rt->logs[rank];
             struct slice bytes;
             uint64_t id, prev;
             piece_first(&log->piece, &bytes, &id, &prev);
-            deliver(r, log, bytes);
+            deliver(r, rt, log, bytes);
             piece_drop_first(&log->piece);
         }
         if (more)

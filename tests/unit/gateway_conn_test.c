@@ -860,7 +860,7 @@ static void coordinates_are_remembered_for_so_many_parts(void **state)
         snprintf(part, sizeof(part), "t#1/%u", i);
         assert_true(hub_saw(t, slice_of(part), 1, 0));
     }
-    assert_int_equal(t->seen_count, SEEN_MAX);
+    assert_int_equal(t->seen.count, SEEN_MAX);
     assert_true(hub_saw(t, SLICE("t#1/0"), 1, 0)); /* the oldest made room: a repeat at worst */
     assert_false(hub_saw(t, slice_of(part), 1, 0));
     lose(c);
