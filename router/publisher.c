@@ -154,6 +154,8 @@ size_t publisher_refill_room(const struct publisher *pub)
     size_t room = SIZE_MAX;
     for (size_t i = 0; i < pub->node_count; i++) {
         const struct node *n = pub->nodes[i];
+        if (!publisher_uses(pub, i))
+            continue;
         size_t max = n->pipe.appends > LIVE_BUSY ? REFILL_LEAST : REFILL_MOST;
         room = MIN(room, !n->refill.held && n->refill.appends < max ? max - n->refill.appends : 0);
     }
@@ -182,12 +184,14 @@ bool publisher_is_idle(const struct publisher *pub)
     return waiting == 0;
 }
 
-/* The fullest pipe decides: order allows nothing to go past it. */
+/* The fullest pipe decides: order allows nothing to go past it. A node without buckets may have no pipe at all. */
 size_t publisher_room(const struct publisher *pub)
 {
     size_t room = SIZE_MAX;
     for (size_t i = 0; i < pub->node_count; i++) {
         const struct pipe *p = &pub->nodes[i]->pipe;
+        if (!publisher_uses(pub, i))
+            continue;
         size_t max = (size_t)pub->conf->max_inflight;
         size_t own = p->appends < max && p->bytes < pub->conf->max_inflight_bytes ? max - p->appends : 0;
         room = MIN(room, p->state == PIPE_CLOSED || p->held ? 0 : own);

@@ -215,6 +215,12 @@ class RedisCluster(Group):
                     return row["port"]
         return None
 
+    def slots(self, port):
+        """How many slots a master holds."""
+        [row] = [row for row in self.table() if row["port"] == port]
+        spans = [span.partition("-") for span in row["slots"] if not span.startswith("[")]
+        return sum(int(last or first) - int(first) + 1 for first, _, last in spans)
+
     def move(self, source, target, slots):
         """Moves `slots` slots from one master to another, by ports, keys and all."""
         ids = {row["port"]: row["id"] for row in self.table()}

@@ -122,6 +122,18 @@ def test_slots_that_move_under_load(new_cluster):
 test_slots_that_move_under_load.seconds = 200
 
 
+def test_a_master_that_loses_its_last_slot(new_cluster):
+    """Redis makes it a replica, whose library goes with its data: what it does concerns nobody any more."""
+    cluster = new_cluster(redis=RedisCluster)
+    first, second, _ = sorted(cluster.redis.masters())
+    during_stream(cluster, lambda: cluster.redis.move(first, second, cluster.redis.slots(first)), events=600, seconds=10)
+    assert first not in cluster.redis.masters()
+    during_stream(cluster, lambda: None, events=200, seconds=2)
+
+
+test_a_master_that_loses_its_last_slot.seconds = 240
+
+
 def last_ids(cluster, users):
     """User → the port of the master that has the user's log, and the id of the last event there."""
     found = {}
