@@ -4,6 +4,7 @@
 #include "common/json_write.h"
 #include "common/target.h"
 #include "gateway/conn.h"
+#include "gateway/shares.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -315,7 +316,7 @@ struct leases_read {
     struct buf ids; /* a space behind each, in the order asked */
 };
 
-static void add_lease(struct census *cs, struct slice id, struct slice text)
+static void add_lease(struct census *cs, struct shares *shares, struct slice id, struct slice text)
 {
     struct census_totals *sum = &cs->totals;
     uint64_t connections, users, messages, movable = 0;
@@ -328,7 +329,7 @@ static void add_lease(struct census *cs, struct slice id, struct slice text)
     sum->users += users;
     sum->messages += messages;
     sum->workers++;
-    sum->gateways += is_first(id);
+    shares_add(shares, gateway_of(id), connections);
     sum->set += hash_keyed(id); /* in whatever order they come */
     if (!slice_eq(gateway_of(id), gateway_of(slice_of(cs->id))))
         return;
@@ -349,6 +350,7 @@ static void on_leases(void *arg, const redisReply *reply)
     struct census *cs = read->census;
     if (reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == read->count) {
         struct slice ids = buf_slice(&read->ids);
+        struct shares shares = {0};
         cs->totals = (struct census_totals){.all_ready = true};
         buf_clear(&cs->live);
         for (size_t i = 0; i < read->count; i++) {
@@ -358,10 +360,13 @@ static void on_leases(void *arg, const redisReply *reply)
                 forget_worker(cs, id);
                 continue;
             }
-            add_lease(cs, id, slice_make(lease->str, lease->len));
+            add_lease(cs, &shares, id, slice_make(lease->str, lease->len));
             buf_append(&cs->live, id);
             buf_byte(&cs->live, ' ');
         }
+        cs->totals.gateways = shares.count;
+        cs->totals.least = shares_least(&shares);
+        shares_release(&shares);
         write_changed_users(cs); /* now, when it is known which workers live */
         cs->worker.on_totals(cs->worker.arg);
     }

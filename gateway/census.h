@@ -26,6 +26,7 @@ struct census_totals {
     uint64_t connections, users, messages; /* users: one on two workers counts twice */
     uint64_t workers, gateways;
     uint64_t here, movable_here; /* connections of this gateway, and those of them that resume */
+    uint64_t least;              /* the fewest connections that a gateway has */
     uint64_t set;                /* another number for another set of workers */
     bool all_ready;
 };

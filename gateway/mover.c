@@ -8,7 +8,8 @@ void mover_init(struct mover *m, struct context *ctx, struct roster *roster, con
     *m = (struct mover){.ctx = ctx, .roster = roster, .census = census};
     rebalance_init(&m->rebalance, &(struct rebalance_conf){.on = ctx->cfg->rebalance,
                                                            .tolerance = (unsigned)ctx->cfg->rebalance_tolerance,
-                                                           .window_ms = ctx->cfg->rebalance_window});
+                                                           .window_ms = ctx->cfg->rebalance_window,
+                                                           .arrivals = ((uint64_t)ctx->cfg->admission_rate + 1) / 2});
 }
 
 /* ---- how many ---- */
@@ -53,6 +54,7 @@ void mover_on_totals(struct mover *m)
                                .here = t->here,
                                .movable = t->movable_here,
                                .own = m->roster->movable,
+                               .least = t->least,
                                .set = t->set,
                                .calm = t->all_ready};
     log_step(m, rebalance_on_view(&m->rebalance, &v, m->ctx->loop->now_ms), &v);

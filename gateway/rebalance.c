@@ -61,7 +61,7 @@ static uint64_t returned_by(const struct rebalance *r, uint64_t now_ms)
     uint64_t since = now_ms - r->begun_ms;
     if (since <= REBALANCE_RETURN_MS)
         return 0;
-    return r->asked * MIN(since - REBALANCE_RETURN_MS, r->conf.window_ms) / r->conf.window_ms;
+    return r->asked * MIN(since - REBALANCE_RETURN_MS, r->window_ms) / r->window_ms;
 }
 
 static enum rebalance_step go_on(struct rebalance *r, const struct rebalance_view *v, uint64_t now_ms)
@@ -70,10 +70,17 @@ static enum rebalance_step go_on(struct rebalance *r, const struct rebalance_vie
     r->left = MIN(r->left, own_part(v, excess));
     if (r->left > 0 && gone >= MAX(r->asked / 8, REBALANCE_LEAST) && !has_helped(r, excess, gone))
         return give_up(r, now_ms);
-    if (r->left > 0 && now_ms <= r->begun_ms + r->conf.window_ms)
+    if (r->left > 0 && now_ms <= r->begun_ms + r->window_ms)
         return REBALANCE_UNDER_WAY;
     end(r, now_ms);
     return REBALANCE_DONE;
+}
+
+/* Those who go come to the emptiest gateway, which lets in only so many a second: they must not wait at its door. */
+static uint64_t window_of(const struct rebalance *r, const struct rebalance_view *v)
+{
+    uint64_t mean = rebalance_mean(v), room = mean > v->least ? mean - v->least : 0;
+    return r->conf.arrivals > 0 ? MAX(r->conf.window_ms, room * 1000 / r->conf.arrivals) : r->conf.window_ms;
 }
 
 static enum rebalance_step begin(struct rebalance *r, const struct rebalance_view *v, uint64_t now_ms)
@@ -83,10 +90,11 @@ static enum rebalance_step begin(struct rebalance *r, const struct rebalance_vie
         return REBALANCE_REST;
     r->moving = true;
     r->begun_ms = now_ms;
+    r->window_ms = window_of(r, v);
     r->excess = r->least;
     r->asked = asked;
     r->own_asked = r->left = own;
-    pace_start(&r->pace, now_ms, r->conf.window_ms);
+    pace_start(&r->pace, now_ms, r->window_ms);
     return REBALANCE_BEGUN;
 }
 
@@ -136,7 +144,7 @@ uint64_t rebalance_due(struct rebalance *r, uint64_t now_ms)
     bool blind = now_ms - r->seen_ms > REBALANCE_STALE_MS;
     uint64_t since = MIN(now_ms - r->pace.last_ms, REBALANCE_DUE_SPAN_MS);
     uint64_t due = pace_due(&r->pace, now_ms, blind ? 0 : r->left);
-    return MIN(due, 2 * r->own_asked * since / r->conf.window_ms + 1);
+    return MIN(due, 2 * r->own_asked * since / r->window_ms + 1);
 }
 
 void rebalance_asked(struct rebalance *r, uint64_t count)

@@ -28,6 +28,7 @@ struct rebalance_conf {
     bool on;
     unsigned tolerance; /* percent of the mean */
     uint64_t window_ms;
+    uint64_t arrivals; /* a second, that are to come to one gateway at most: a longer window then; 0: any number */
 };
 
 /* What is known of the cluster. */
@@ -36,6 +37,7 @@ struct rebalance_view {
     uint64_t here;                  /* this gateway's connections */
     uint64_t movable;               /* of these, those that may be asked */
     uint64_t own;                   /* of these, this worker's */
+    uint64_t least;                 /* the connections of the gateway that has the fewest */
     uint64_t set;                   /* another number for another set of gateways */
     bool calm;                      /* all are ready, none drains */
 };
@@ -49,7 +51,7 @@ struct rebalance {
     uint64_t least;    /* excess since then; UINT64_MAX: none was seen */
     /* the run that is under way, or the last one */
     bool moving;
-    uint64_t begun_ms;
+    uint64_t begun_ms, window_ms;
     uint64_t excess, asked;   /* the gateway's, at its beginning; and how many of them it asks, over its workers */
     uint64_t own_asked, left; /* this worker's part, and what is still to be asked of it */
     struct pace pace;

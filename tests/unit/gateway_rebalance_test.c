@@ -318,8 +318,11 @@ static unsigned choose(unsigned from)
 static struct rebalance_view sim_view(unsigned g, unsigned w)
 {
     struct rebalance_view v = {.gateways = sim.gateways, .set = sim.set + sim.gateways, .calm = true};
-    for (unsigned i = 0; i < sim.gateways; i++)
+    v.least = UINT64_MAX;
+    for (unsigned i = 0; i < sim.gateways; i++) {
         v.connections += count_of(i);
+        v.least = MIN(v.least, count_of(i));
+    }
     v.here = count_of(g);
     v.own = sim.count[g][w] - sim.fixed[g][w];
     v.movable = v.here - sim.fixed[g][0] - sim.fixed[g][1];
@@ -386,6 +389,21 @@ static void test_one_more_of_many(void **state)
     sim_start(LEAST_CONNECTIONS, 7, 8000);
     sim.gateways = 8;
     sim_run(300);
+    expect_even(7000, 2);
+    assert_in_range(moved(), 6900, 7000 * 105 / 100);
+}
+
+static void test_the_emptiest_gets_no_more_than_it_lets_in(void **state)
+{
+    sim_start(LEAST_CONNECTIONS, 7, 8000);
+    for (unsigned g = 0; g < GATEWAYS; g++)
+        for (unsigned w = 0; w < WORKERS; w++)
+            sim.workers[g][w].conf.arrivals = 50;
+    sim.gateways = 8;
+    for (uint64_t before = 0; sim.now < 1000000 + (16 + 7000 / 50 + 10) * SECOND; before = count_of(7)) {
+        sim_run(1);
+        assert_in_range(count_of(7) - before, 0, 2 * 50); /* what it lets in; chance has its part */
+    }
     expect_even(7000, 2);
     assert_in_range(moved(), 6900, 7000 * 105 / 100);
 }
@@ -461,6 +479,7 @@ int main(void)
         cmocka_unit_test_setup(test_what_does_not_help_is_given_up, start),
         cmocka_unit_test(test_scale_out_under_least_connections),
         cmocka_unit_test(test_one_more_of_many),
+        cmocka_unit_test(test_the_emptiest_gets_no_more_than_it_lets_in),
         cmocka_unit_test(test_those_that_do_not_resume_stay),
         cmocka_unit_test(test_scale_out_under_round_robin),
         cmocka_unit_test(test_round_robin_to_one_more),
