@@ -603,11 +603,47 @@ static void hops_are_observed(void **state)
     e.id = 0;
     fanout_deliver(&fanout, target_of_user("a"), &e, 0);
     assert_observed(2, 4, 4);
-    c->members->from = d->members->from = 7;
+    member_had(c->members, &(struct seen){0});
+    member_had(d->members, &(struct seen){0});
     e.id = 8;
-    fanout_deliver_again(&fanout, target_of_user("a"), &e, 0, 7);
+    e.key = SLICE("t#1/0/5");
+    fanout_deliver_again(&fanout, target_of_user("a"), &e, 0);
     assert_int_equal(ctx.metrics->messages_sent.n, 6);
     assert_observed(2, 4, 4);
+    lose(c);
+    lose(d);
+}
+
+/* What Redis lost comes again to who may lack it, once, however often it is lost; what came live counts. */
+static void what_was_lost_comes_again_once(void **state)
+{
+    struct conn *c = connect_user("a"), *d = connect_user("a");
+    struct target *t = target_of_user("a");
+    struct envelope e = {
+        .id = 8, .event = SLICE("e"), .kind = ENVELOPE_TEXT, .payload = SLICE("x"), .key = SLICE("t#1/0/5")};
+    struct seen had = {0};
+    assert_true(seen_take(&had, seen_part(SLICE("t#1/0")), 3, 0));
+    member_had(d->members, &had);
+    assert_null(had.rows);
+    static const struct {
+        const char *key;
+        bool again;
+        unsigned expected;
+    } steps[] = {{"t#1/0/3", true, 0},   {"t#1/0/4", true, 1},   {"t#1/0/4", true, 0}, {"t#1/0/6", false, 2},
+                 {"t#1/0/6", true, 0},   {"t#1/0/5", true, 0},   {"t#1/1/5", true, 1}, {"t#1/1/5", true, 0},
+                 {"t#1/0/6.1", true, 1}, {"an own key", true, 0}};
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        uint64_t before = ctx.metrics->messages_sent.n;
+        e.id++;
+        e.key = slice_of(steps[i].key);
+        (steps[i].again ? fanout_deliver_again : fanout_deliver)(&fanout, t, &e, 0);
+        if (ctx.metrics->messages_sent.n - before != steps[i].expected)
+            fail_msg("step %zu, %s", i, steps[i].key);
+    }
+    member_had_all(d->members);
+    e.key = SLICE("t#1/0/9");
+    fanout_deliver_again(&fanout, t, &e, 0);
+    assert_int_equal(ctx.metrics->messages_sent.n, 5);
     lose(c);
     lose(d);
 }
@@ -888,6 +924,7 @@ int main(void)
         CONN_TEST(who_has_it_from_its_replay_does_not_hear_it_again),
         CONN_TEST(a_slow_reader_goes_alone),
         CONN_TEST(hops_are_observed),
+        CONN_TEST(what_was_lost_comes_again_once),
         CONN_TEST(what_comes_from_the_future_took_no_time),
         CONN_TEST(a_turn_s_events_were_read_together),
         CONN_TEST(only_recorded_traces_are_exemplars),
