@@ -342,7 +342,7 @@ static void test_scrapes_while_threads_count(void **state)
 static void *name_two_traces(void *instance)
 {
     struct test_metrics *a = instance;
-    for (uint64_t i = 0; i < 100 * ROUNDS; i++)
+    for (uint64_t i = 0; i < 20 * ROUNDS; i++)
         histogram_exemplify(&a->latency, i % 2, i % 2 == 0 ? SLICE(TRACE_A) : SLICE(TRACE_B), i % 2);
     counter_add(&a->things, 1);
     return NULL;
