@@ -60,6 +60,15 @@ bool redis_is_passing(struct slice error)
     return false;
 }
 
+/* Among words with commas between them. */
+static bool has_word(struct slice words, struct slice word)
+{
+    while (words.p != NULL)
+        if (slice_eq(slice_cut(&words, ','), word))
+            return true;
+    return false;
+}
+
 int redis_read_master(const redisReply *reply, struct redis_master *out)
 {
     *out = (struct redis_master){0};
@@ -73,6 +82,8 @@ int redis_read_master(const redisReply *reply, struct redis_master *out)
             return -1;
         if (slice_eq(name, SLICE("config-epoch")) && slice_to_u64(value, &out->epoch) != 0)
             return -1;
+        if (slice_eq(name, SLICE("flags")))
+            out->failing_over = has_word(value, SLICE("failover_in_progress"));
     }
     return out->host[0] != '\0' && out->port != 0 ? 0 : -1;
 }

@@ -27,7 +27,8 @@ bool redis_is_passing(struct slice error);
 struct redis_master {
     char host[REDIS_HOST_MAX + 1];
     uint16_t port;
-    uint64_t epoch; /* the higher, the newer */
+    uint64_t epoch;    /* the higher, the newer */
+    bool failing_over; /* while it replaces this one, a Sentinel gives the epoch of the next one already */
 };
 /* Of SENTINEL MASTER <name>: 0, or -1 when it is no such answer. */
 int redis_read_master(const redisReply *reply, struct redis_master *out);

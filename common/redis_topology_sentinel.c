@@ -1,5 +1,6 @@
 /* All Sentinels are asked, and the answer with the highest configuration epoch holds: one that was cut off from the
- * others still names the master of yesterday. */
+ * others still names the master of yesterday. So does the one that leads a failover, until its last replica follows,
+ * though under the new epoch, when the others name the successor. */
 #include "common/log.h"
 #include "common/redis_topology_finder.h"
 
@@ -12,12 +13,17 @@ static void begin(struct redis_topology *t)
 {
 }
 
+static bool is_newer(const struct redis_master *m, const struct redis_master *than)
+{
+    return m->epoch > than->epoch || (m->epoch == than->epoch && than->failing_over);
+}
+
 static void choose(struct redis_topology *t)
 {
     const struct redis_master *best = NULL;
     for (size_t i = 0; i < t->asker_count; i++) {
         const struct redis_asker *a = &t->askers[i];
-        if (a->answered && (best == NULL || a->master.epoch > best->epoch))
+        if (a->answered && (best == NULL || is_newer(&a->master, best)))
             best = &a->master;
     }
     if (best == NULL || !redis_place_set(t, 0, best->host, best->port))

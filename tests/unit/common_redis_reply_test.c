@@ -97,6 +97,21 @@ static void masters(void **state)
     assert_string_equal(m.host, "10.0.0.12");
     assert_int_equal(m.port, 6380);
     assert_int_equal(m.epoch, 17);
+    assert_false(m.failing_over);
+    static const struct {
+        const char *resp;
+        bool failing_over;
+    } flags[] = {{"$6\r\nmaster\r\n", false},
+                 {"$30\r\nmaster,no_failover_in_progress\r\n", false},
+                 {"$20\r\nfailover_in_progress\r\n", true},
+                 {"$41\r\no_down,master,failover_in_progress,another\r\n", true}};
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+        char resp[200];
+        snprintf(resp, sizeof(resp), "*6\r\n$2\r\nip\r\n$1\r\nh\r\n$4\r\nport\r\n$1\r\n1\r\n$5\r\nflags\r\n%s",
+                 flags[i].resp);
+        assert_int_equal(master(resp, &m), 0);
+        assert_int_equal(m.failing_over, flags[i].failing_over);
+    }
     static const char *const bad[] = {"-ERR No such master with that name\r\n",
                                       "*0\r\n",
                                       "*-1\r\n",

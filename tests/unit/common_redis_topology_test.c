@@ -148,16 +148,22 @@ static void one_server_is_known_at_once(void **state)
 
 /* ---- Sentinels ---- */
 
-static void master_is(const char *host, unsigned port, unsigned epoch)
+static void sentinel_says(const char *host, unsigned port, unsigned epoch, const char *flags)
 {
-    char text[200];
+    char text[300];
     char port_text[8], epoch_text[8];
     snprintf(port_text, sizeof(port_text), "%u", port);
     snprintf(epoch_text, sizeof(epoch_text), "%u", epoch);
     snprintf(text, sizeof(text),
-             "*6\r\n$2\r\nip\r\n$%zu\r\n%s\r\n$4\r\nport\r\n$%zu\r\n%s\r\n$12\r\nconfig-epoch\r\n$%zu\r\n%s\r\n",
-             strlen(host), host, strlen(port_text), port_text, strlen(epoch_text), epoch_text);
+             "*8\r\n$2\r\nip\r\n$%zu\r\n%s\r\n$4\r\nport\r\n$%zu\r\n%s\r\n$5\r\nflags\r\n$%zu\r\n%s\r\n"
+             "$12\r\nconfig-epoch\r\n$%zu\r\n%s\r\n",
+             strlen(host), host, strlen(port_text), port_text, strlen(flags), flags, strlen(epoch_text), epoch_text);
     answer_next(text);
+}
+
+static void master_is(const char *host, unsigned port, unsigned epoch)
+{
+    sentinel_says(host, port, epoch, "master");
 }
 
 static void the_newest_answer_of_sentinels_holds(void **state)
@@ -183,6 +189,24 @@ static void the_newest_answer_of_sentinels_holds(void **state)
     master_is("10.0.0.1", 6379, 3); /* one that was cut off */
     master_is("10.0.0.2", 6380, 4);
     assert_string_equal(place(0), "10.0.0.2:6380");
+    assert_int_equal(t.places[0].version, version);
+    close_topology();
+}
+
+static void who_leads_a_failover_names_the_old_master_under_the_new_epoch(void **state)
+{
+    open_topology("redis+sentinel://s1,s2/mm");
+    come_up(0);
+    master_is("old", 1, 3);
+    come_up(1);
+    sentinel_says("old", 1, 4, "o_down,master,failover_in_progress");
+    assert_string_equal(place(0), "old:1");
+    master_is("new", 1, 4);
+    assert_string_equal(place(0), "new:1");
+    uint64_t version = t.places[0].version;
+    redis_topology_doubt(&t);
+    sentinel_says("old", 1, 4, "o_down,master,failover_in_progress");
+    master_is("new", 1, 4);
     assert_int_equal(t.places[0].version, version);
     close_topology();
 }
@@ -520,6 +544,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_server_is_known_at_once),
         cmocka_unit_test(the_newest_answer_of_sentinels_holds),
+        cmocka_unit_test(who_leads_a_failover_names_the_old_master_under_the_new_epoch),
         cmocka_unit_test(a_sentinel_that_is_away_has_no_voice),
         cmocka_unit_test(doubt_asks_often_and_calm_seldom),
         cmocka_unit_test(a_cluster_is_known_when_it_is_whole),
