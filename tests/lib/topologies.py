@@ -120,13 +120,19 @@ class Sentinels(Group):
             return role and len([r for r in role[2] if int(r[2]) > 0]) >= count
         wait_until(linked, 30, "replicas in step", 0.1)
 
+    def view(self, port):
+        """What a Sentinel says of the master; nothing while it is away."""
+        reply = ask(port, "SENTINEL", "MASTER", MASTER_NAME) or []
+        return dict(zip(reply[::2], reply[1::2]))
+
     def sees_all(self, port):
-        reply = ask(port, "SENTINEL", "MASTER", MASTER_NAME)
-        if reply is None:
-            return False
-        fields = dict(zip(reply[::2], reply[1::2]))
-        return (int(fields[b"num-slaves"]) == len(self.nodes) - 1
-                and int(fields[b"num-other-sentinels"]) == len(self.ports) - 1)
+        view = self.view(port)
+        return (view and int(view[b"num-slaves"]) == len(self.nodes) - 1
+                and int(view[b"num-other-sentinels"]) == len(self.ports) - 1)
+
+    def failovers(self):
+        """How many there were: on a busy machine Sentinels may begin another one by themselves."""
+        return max(int(self.view(port).get(b"config-epoch", 0)) for port in self.ports)
 
     def master(self):
         """The port of the master, as the first Sentinel that answers has it."""

@@ -53,6 +53,8 @@ def test_from_kafka_over_a_gateway_that_is_killed(new_cluster):
     producer.close()
     while got[-1]["task_id"] != total - 1:
         got += client.tasks(1, 60)
+    for one in cluster.gateways:
+        one.wait_ready()
     seen = set()
     got = [m["task_id"] for m in got if m["key"] not in seen and not seen.add(m["key"])]
     assert got == list(range(total)), got

@@ -95,7 +95,8 @@ def during_stream(cluster, what, events=400, seconds=6, at=100):
 def test_sentinel_failover(new_cluster):
     cluster = new_cluster(redis=Sentinels)
     during_stream(cluster, cluster.redis.kill_master)
-    assert all(router.metric("tidegate_router_redis_moves_total") == 1 for router in cluster.routers)
+    moves = [router.metric("tidegate_router_redis_moves_total") for router in cluster.routers]
+    assert all(1 <= count <= cluster.redis.failovers() for count in moves), (moves, "back and forth")
     assert all(gateway.metric("tidegate_gateway_redis_moves_total") > 0 for gateway in cluster.gateways)
 
 
