@@ -25,6 +25,12 @@ _events = itertools.count(1)
 _run = secrets.token_hex(4)
 
 
+def number_from(first):
+    """Topics, groups and users are named by the number of their cluster: those to come count from here."""
+    global _numbers
+    _numbers = itertools.count(first)
+
+
 def task(user, number, operation="create", **more):
     """A task event of the synchronization service, as JSON text; no two have one event_id."""
     return json.dumps({
