@@ -12,13 +12,8 @@ from lib.proc import ROOT
 @functools.cache
 def engine():
     started = Engine().__enter__()
-    atexit.register(end, started)
+    atexit.register(started.__exit__)
     return started
-
-
-def end(started):
-    started.__exit__()
-    shutil.rmtree(started.folder)
 
 
 @functools.cache

@@ -5,11 +5,10 @@ base that the Dockerfile names is made by debootstrap from the mirror that this 
 Containers share the machine's network: there is no bridge and no rule of a firewall.
 """
 
-import contextlib
 import fcntl
 import os
 import pathlib
-import re
+import shutil
 import subprocess
 import tempfile
 
@@ -32,16 +31,15 @@ class Failed(Exception):
 
 
 class Engine:
-    """Use it in a `with`: the daemon runs as long. Its log and socket are in `folder`."""
+    """Use it in a `with`: the daemon runs as long. Its log and socket are in a folder that goes with it."""
 
-    def __init__(self, folder=None):
+    def __init__(self):
         if os.geteuid() != 0:
             raise Unavailable("a Docker engine of our own needs root")
         missing = [program for program in PROGRAMS if not os.path.exists(program)]
         if missing:
             raise Unavailable(f"{' and '.join(missing)} are not installed (packages docker.io and debootstrap)")
-        self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="tidegate-docker-"))
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tidegate-docker-"))
         self.data = tools.CACHE / "docker"
         self.data.mkdir(parents=True, exist_ok=True)
         self.socket = f"unix://{self.folder}/docker.sock"
@@ -68,6 +66,7 @@ class Engine:
     def end(self):
         self.daemon.stop(30)
         subprocess.run(["umount", self.folder / "exec/netns/default"], stderr=subprocess.DEVNULL, check=False)
+        shutil.rmtree(self.folder)
         self.lock.close()
 
     def run(self, *words, **more):
