@@ -87,8 +87,7 @@ def storm(world):
     blow(world, FAULTS)
 
 
-# Who connects between the refill and a router that is late is sent the same from both, by the same keys.
-@scenario(100, 10, redis=storm_redis, prepare=everything_by_route, cluster=UNSEEN, allowed=("rewound", "repeated"))
+@scenario(100, 10, redis=storm_redis, prepare=everything_by_route, cluster=UNSEEN, allowed=("rewound",))
 def storm_and_losses(world):
     """the same with FLUSHALL among them"""
     blow(world, [*FAULTS, flush])

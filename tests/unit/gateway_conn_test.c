@@ -607,6 +607,7 @@ static void hops_are_observed(void **state)
     member_had(d->members, &(struct seen){0});
     e.id = 8;
     e.key = SLICE("t#1/0/5");
+    e.flags = ENVELOPE_COORDINATE;
     fanout_deliver_again(&fanout, target_of_user("a"), &e, 0);
     assert_int_equal(ctx.metrics->messages_sent.n, 6);
     assert_observed(2, 4, 4);
@@ -620,7 +621,7 @@ static void what_was_lost_comes_again_once(void **state)
     struct conn *c = connect_user("a"), *d = connect_user("a");
     struct target *t = target_of_user("a");
     struct envelope e = {
-        .id = 8, .event = SLICE("e"), .kind = ENVELOPE_TEXT, .payload = SLICE("x"), .key = SLICE("t#1/0/5")};
+        .id = 8, .event = SLICE("e"), .kind = ENVELOPE_TEXT, .payload = SLICE("x"), .flags = ENVELOPE_COORDINATE};
     struct seen had = {0};
     assert_true(seen_take(&had, seen_part(SLICE("t#1/0")), 3, 0));
     member_had(d->members, &had);
