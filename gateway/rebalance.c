@@ -55,20 +55,33 @@ static enum rebalance_step give_up(struct rebalance *r, uint64_t now_ms)
     return REBALANCE_FUTILE;
 }
 
+/* How many the gateway has asked, as far as this worker can tell from its own part: not all that were due, where some
+ * were blind for a while or had nobody who may be asked. */
+static uint64_t asked_so_far(const struct rebalance *r)
+{
+    return r->asked > 0 ? r->asked * r->own_gone / r->own_asked : 0;
+}
+
 /* Of those who were asked so far, they have had the time to come back. */
 static uint64_t returned_by(const struct rebalance *r, uint64_t now_ms)
 {
     uint64_t since = now_ms - r->begun_ms;
     if (since <= REBALANCE_RETURN_MS)
         return 0;
-    return r->asked * MIN(since - REBALANCE_RETURN_MS, r->window_ms) / r->window_ms;
+    return MIN(asked_so_far(r), r->asked * MIN(since - REBALANCE_RETURN_MS, r->window_ms) / r->window_ms);
+}
+
+/* Of a few nothing can be said. */
+static bool is_futile(const struct rebalance *r, uint64_t excess, uint64_t gone)
+{
+    return gone >= MAX(r->asked / 8, REBALANCE_LEAST) && !has_helped(r, excess, gone);
 }
 
 static enum rebalance_step go_on(struct rebalance *r, const struct rebalance_view *v, uint64_t now_ms)
 {
-    uint64_t excess = excess_of(v), gone = returned_by(r, now_ms);
+    uint64_t excess = excess_of(v);
     r->left = MIN(r->left, own_part(v, excess));
-    if (r->left > 0 && gone >= MAX(r->asked / 8, REBALANCE_LEAST) && !has_helped(r, excess, gone))
+    if (r->left > 0 && is_futile(r, excess, returned_by(r, now_ms)))
         return give_up(r, now_ms);
     if (r->left > 0 && now_ms <= r->begun_ms + r->window_ms)
         return REBALANCE_UNDER_WAY;
@@ -94,6 +107,7 @@ static enum rebalance_step begin(struct rebalance *r, const struct rebalance_vie
     r->excess = r->least;
     r->asked = asked;
     r->own_asked = r->left = own;
+    r->own_gone = 0;
     pace_start(&r->pace, now_ms, r->window_ms);
     return REBALANCE_BEGUN;
 }
@@ -109,7 +123,7 @@ static enum rebalance_step watch(struct rebalance *r, const struct rebalance_vie
     uint64_t first_ms = MAX(r->since_ms + REBALANCE_SETTLE_MS, r->calm_ms + REBALANCE_CALM_MS);
     if (now_ms < MAX(first_ms, r->not_before_ms))
         return REBALANCE_REST;
-    if (r->asked > 0 && !has_helped(r, r->least, r->asked))
+    if (is_futile(r, r->least, asked_so_far(r)))
         return give_up(r, now_ms);
     return begin(r, v, now_ms);
 }
@@ -150,4 +164,5 @@ uint64_t rebalance_due(struct rebalance *r, uint64_t now_ms)
 void rebalance_asked(struct rebalance *r, uint64_t count)
 {
     r->left -= MIN(count, r->left);
+    r->own_gone += count;
 }

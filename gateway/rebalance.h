@@ -54,6 +54,7 @@ struct rebalance {
     uint64_t begun_ms, window_ms;
     uint64_t excess, asked;   /* the gateway's, at its beginning; and how many of them it asks, over its workers */
     uint64_t own_asked, left; /* this worker's part, and what is still to be asked of it */
+    uint64_t own_gone;        /* and how many it has asked */
     struct pace pace;
     uint64_t wait_ms, not_before_ms;
 };

@@ -205,8 +205,8 @@ static void test_no_burst_behind_a_pause(void **state)
 {
     assert_int_equal(see(60, view(3000, 1000)), REBALANCE_BEGUN);
     now += WINDOW - SECOND;
-    assert_int_equal(rebalance_due(&r, now), 0); /* what was counted is long past */
-    assert_int_equal(step(view(3000, 1000)), REBALANCE_FUTILE);
+    assert_int_equal(rebalance_due(&r, now), 0);                   /* what was counted is long past */
+    assert_int_equal(step(view(3000, 1000)), REBALANCE_UNDER_WAY); /* and nobody was asked who could have come back */
     start(state);
     assert_int_equal(see(60, view(3000, 1000)), REBALANCE_BEGUN);
     now += WINDOW - SECOND;
@@ -249,6 +249,30 @@ static void test_what_does_not_help_is_given_up(void **state)
     }
     v.set++; /* other gateways: another try */
     assert_int_equal(see(17, v), REBALANCE_BEGUN);
+}
+
+/* A mover asks no more than so many at once, and some of those it looks at may not be asked: who stayed because nobody
+ * asked him did not come back. */
+static void test_only_those_who_were_asked_are_judged(void **state)
+{
+    uint64_t here = 11000, asked = 0;
+    r.conf.window_ms = SECOND;
+    assert_int_equal(see(60, view(here, 1000)), REBALANCE_BEGUN);
+    assert_int_equal(r.left, 5000);
+    for (int i = 0; i < SECOND / TICK; i++, now += TICK) {
+        uint64_t due = MIN(rebalance_due(&r, now), 64);
+        rebalance_asked(&r, due);
+        asked += due;
+    }
+    now -= SECOND;
+    assert_in_range(asked, 500, 640);
+    here -= asked;
+    enum rebalance_step s = see(60, view(here, 1000 + asked));
+    assert_true(s == REBALANCE_UNDER_WAY || s == REBALANCE_DONE);
+    while (s == REBALANCE_UNDER_WAY)
+        s = step(view(here, 1000 + asked));
+    assert_int_equal(s, REBALANCE_DONE);
+    assert_int_equal(see(60, view(here, 1000 + asked)), REBALANCE_BEGUN);
 }
 
 /* ---- a cluster ---- */
@@ -477,6 +501,7 @@ int main(void)
         cmocka_unit_test_setup(test_no_burst_behind_a_pause, start),
         cmocka_unit_test_setup(test_what_left_by_itself_is_not_asked, start),
         cmocka_unit_test_setup(test_what_does_not_help_is_given_up, start),
+        cmocka_unit_test_setup(test_only_those_who_were_asked_are_judged, start),
         cmocka_unit_test(test_scale_out_under_least_connections),
         cmocka_unit_test(test_one_more_of_many),
         cmocka_unit_test(test_the_emptiest_gets_no_more_than_it_lets_in),
