@@ -254,7 +254,8 @@ static void write_changed_users(struct census *cs)
 
 void census_tell_fewer(struct census *cs)
 {
-    write_those(cs, is_fewer, write_fewer);
+    if (redis_commands_is_up(common_redis(cs)))
+        write_those(cs, is_fewer, write_fewer);
 }
 
 /* ---- the worker's own lease ---- */
