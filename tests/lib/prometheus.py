@@ -7,7 +7,8 @@ import urllib.parse
 import urllib.request
 
 from lib import tools
-from lib.proc import Proc, free_port
+from lib.ports import free_port
+from lib.proc import Proc
 
 NAMESPACE = "default"
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -6,7 +6,7 @@ import threading
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
 
-from lib.proc import free_port
+from lib.ports import free_port
 
 WELCOME = '{"type":"connected","user_id":"x","message":"WebSocket connection established"}'
 

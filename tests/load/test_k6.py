@@ -7,7 +7,8 @@ import subprocess
 
 from lib import jwt, tools
 from lib.cluster import SECRET
-from lib.proc import ROOT, Proc, free_port, wait_until
+from lib.ports import free_port
+from lib.proc import ROOT, Proc, wait_until
 from lib.stub import WELCOME, says, stub
 
 CROSSED = 99  # k6's exit status when a threshold was crossed

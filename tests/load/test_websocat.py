@@ -5,7 +5,8 @@ import subprocess
 
 from lib import tools
 from lib.cluster import SECRET
-from lib.proc import ROOT, free_port
+from lib.ports import free_port
+from lib.proc import ROOT
 from lib.stub import WELCOME, says
 
 def produce(cluster, before=""):

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 
+from lib import storm
 from lib.alone import Alone
 from lib.byhand import PART, Beats, Router, body
 from lib.functions import log, marker, meta, second_log, second_meta
@@ -143,7 +144,7 @@ def make_trouble(alone, routers, chance):
 
 
 def test_devices_over_losses(build, folder):
-    seed = time.time_ns() % 1_000_000
+    seed = storm.seed()
     print(f"seed {seed}")
     with Alone(folder, build, count=2, MAX_CONNECTIONS_PER_USER="0", HEADS_INTERVAL="1s",
                RATE_LIMIT_MAX_MESSAGES="100000") as alone:

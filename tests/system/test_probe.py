@@ -10,7 +10,7 @@ import time
 from lib import jwt
 from lib.cluster import SECRET, task
 from lib.programs import SANITIZERS
-from lib.proc import free_port
+from lib.ports import free_port
 
 
 def ask(build, program, *words, env=None, data=None, seconds=30):
