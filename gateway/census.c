@@ -338,6 +338,25 @@ static void add_lease(struct census *cs, struct shares *shares, struct slice id,
     sum->movable_here += movable;
 }
 
+/* Whom Redis does not name, because it refuses to write or has just lost something, is there all the same; but others
+ * do not know it, so nobody should conclude much. */
+static void add_self(struct census *cs, struct shares *shares)
+{
+    struct census_totals *sum = &cs->totals;
+    struct slice id = slice_of(cs->id);
+    if (is_live(cs, id))
+        return;
+    sum->connections += cs->roster->connections;
+    sum->users += cs->hub->users;
+    sum->messages += atomic_load_explicit(&cs->ctx->metrics->messages_sent.n, memory_order_relaxed);
+    sum->workers++;
+    sum->here += cs->roster->connections;
+    sum->movable_here += cs->roster->movable;
+    sum->set += hash_keyed(id);
+    sum->all_ready = false;
+    shares_add(shares, gateway_of(id), cs->roster->connections);
+}
+
 static void forget_worker(struct census *cs, struct slice id)
 {
     char key[KEY_SIZE];
@@ -345,32 +364,35 @@ static void forget_worker(struct census *cs, struct slice id)
     redis_commands_send(common_redis(cs), argv, 3, NULL, NULL);
 }
 
+/* The leases of these ids, in their order. */
+static void count(struct census *cs, struct slice ids, redisReply *const *leases, size_t n)
+{
+    struct shares shares = {0};
+    cs->totals = (struct census_totals){.all_ready = true};
+    buf_clear(&cs->live);
+    for (size_t i = 0; i < n; i++) {
+        struct slice id = slice_cut(&ids, ' ');
+        if (leases[i]->type != REDIS_REPLY_STRING) {
+            forget_worker(cs, id);
+            continue;
+        }
+        add_lease(cs, &shares, id, slice_make(leases[i]->str, leases[i]->len));
+        buf_append(&cs->live, id);
+        buf_byte(&cs->live, ' ');
+    }
+    add_self(cs, &shares);
+    cs->totals.gateways = shares.count;
+    cs->totals.least = shares_least(&shares);
+    shares_release(&shares);
+    write_changed_users(cs); /* now, when it is known which workers live */
+    cs->worker.on_totals(cs->worker.arg);
+}
+
 static void on_leases(void *arg, const redisReply *reply)
 {
     struct leases_read *read = arg;
-    struct census *cs = read->census;
-    if (reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == read->count) {
-        struct slice ids = buf_slice(&read->ids);
-        struct shares shares = {0};
-        cs->totals = (struct census_totals){.all_ready = true};
-        buf_clear(&cs->live);
-        for (size_t i = 0; i < read->count; i++) {
-            struct slice id = slice_cut(&ids, ' ');
-            const redisReply *lease = reply->element[i];
-            if (lease->type != REDIS_REPLY_STRING) {
-                forget_worker(cs, id);
-                continue;
-            }
-            add_lease(cs, &shares, id, slice_make(lease->str, lease->len));
-            buf_append(&cs->live, id);
-            buf_byte(&cs->live, ' ');
-        }
-        cs->totals.gateways = shares.count;
-        cs->totals.least = shares_least(&shares);
-        shares_release(&shares);
-        write_changed_users(cs); /* now, when it is known which workers live */
-        cs->worker.on_totals(cs->worker.arg);
-    }
+    if (reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == read->count)
+        count(read->census, buf_slice(&read->ids), reply->element, read->count);
     buf_release(&read->ids);
     free(read);
 }
@@ -402,9 +424,12 @@ static bool is_id(const redisReply *member)
 static void on_workers(void *arg, const redisReply *reply)
 {
     struct census *cs = arg;
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 ||
-        reply->elements >= CENSUS_WORKERS_MAX)
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements >= CENSUS_WORKERS_MAX)
         return;
+    if (reply->elements == 0) {
+        count(cs, SLICE(""), NULL, 0);
+        return;
+    }
     struct leases_read *read = xcalloc(1, sizeof(*read));
     read->census = cs;
     for (size_t i = 0; i < reply->elements; i++) {

@@ -47,7 +47,7 @@ struct census {
     enum census_state state;
     struct timer timer;
     struct list changed;         /* struct target.changed: users whose count is to be written */
-    struct census_totals totals; /* of the cluster, a second old; the worker's own while Redis is away */
+    struct census_totals totals; /* of the cluster, a second old; the worker's own while Redis is away or refuses */
     struct buf live;             /* ids of the workers whose lease lives, a space behind each */
 };
 

@@ -82,6 +82,29 @@ def test_counts_of_a_killed_gateway_go(new_cluster):
     wait_until(lambda: cluster.gateways[0].get("/status").json()["connections"] == 1, 20, "one connection")
 
 
+def test_a_gateway_that_nobody_hears_of_counts_itself(new_cluster):
+    """A Redis that refuses to write knows of no gateway after a while."""
+    cluster = new_cluster(gateways=1, routers=0, gateway={"WORKERS": 1})
+    device = cluster.connect(cluster.user())
+    redis = cluster.redis_client()
+
+    def counted():
+        return cluster.gateways[0].get("/health").json()["connections"]
+
+    def leases():
+        return redis("KEYS", "tg:*:w:*")
+    wait_until(lambda: counted() == 1, 10, "it is counted")
+    redis("CONFIG", "SET", "maxmemory", "1")
+    redis("DEL", *leases())  # as if its time were over
+    end = time.monotonic() + 2.5  # in which it counts twice
+    while time.monotonic() < end:
+        assert counted() == 1
+    assert device.open()
+    redis("CONFIG", "SET", "maxmemory", "0")
+    wait_until(leases, 10, "it is known again")
+    assert counted() == 1
+
+
 def test_statistics_need_a_credential(new_cluster):
     cluster = new_cluster(routers=1, gateways=1, gateway={"API_TOKEN": "a-server-credential-0123456789"})
     port = cluster.gateways[0].port
