@@ -13,6 +13,7 @@ CHART = ROOT / "helm"
 TOPIC = "cluster-events"
 GATEWAYS = 2
 USERS, DEVICES, RATE = 60, 240, 200
+SMALL = {"requests": {"cpu": "50m", "memory": "64Mi"}}  # so that all of it fits on one node
 SETTLED = 90  # seconds within which a release must be itself again after something was done to it
 
 
@@ -31,10 +32,10 @@ class World:
         path = self.folder / "values.yaml"
         path.write_text(json.dumps({  # JSON is YAML
             "image": {"pullPolicy": o.pull, "tag": o.gateway_image.rpartition(":")[2]},
-            "gateway": {"replicas": GATEWAYS, "image": repository(o.gateway_image), "drainSeconds": 10, "preStopSeconds": 3,
-                        "minReadySeconds": 1},
-            "router": {"replicas": 2, "image": repository(o.router_image),
-                       "minReadySeconds": 1, "config": {"KAFKA_SESSION_TIMEOUT": "6s"}},
+            "gateway": {"replicas": GATEWAYS, "image": repository(o.gateway_image), "resources": SMALL, "drainSeconds": 10,
+                        "preStopSeconds": 3, "minReadySeconds": 1, "config": {"RATE_LIMIT_MAX_MESSAGES": "0"}},
+            "router": {"replicas": 2, "image": repository(o.router_image), "resources": SMALL, "minReadySeconds": 1,
+                       "config": {"KAFKA_SESSION_TIMEOUT": "6s"}},
             "auth": {"jwtSecret": self.jwt_secret},
             "routes": routes(TOPIC),
             "tests": {"topic": TOPIC, "record": '{"to":"user:helm-test-$(RUN)","text":"event-$(RUN)"}'},
