@@ -46,6 +46,8 @@ static void close_socket(struct redis_link *link)
     buf_clear(&link->in_flight);
 }
 
+static const char never_up[] = "is REDIS_URL right, and may we connect there? nothing is ready until then";
+
 static void go_down(struct redis_link *link, const char *reason)
 {
     bool was_up = link->state == REDIS_LINK_UP;
@@ -54,7 +56,8 @@ static void go_down(struct redis_link *link, const char *reason)
     uint64_t wait = backoff_ms(link->attempt++);
     timer_start(link->loop, &link->timer, wait);
     if (was_up || !link->failed_once)
-        log_warn("redis_down", LOG_S("address", link->label), LOG_S("reason", reason), LOG_I("retry_ms", wait));
+        log_warn("redis_down", LOG_S("address", link->label), LOG_S("reason", reason), LOG_I("retry_ms", wait),
+                 LOG_SL("hint", was_up ? (struct slice){0} : slice_of(never_up)));
     link->failed_once = true;
     if (was_up)
         link->ops->on_down(link, reason);

@@ -64,8 +64,11 @@ static void on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
     struct consumer *c = opaque;
     counter_add(&c->metrics->kafka_errors, 1);
     log_error("kafka_error", LOG_S("error", rd_kafka_err2name(err)), LOG_S("reason", reason));
-    if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+    if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !c->unreachable) {
+        log_error("kafka_unreachable",
+                  LOG_S("hint", "is KAFKA_BROKERS right, and may we connect there? nothing is ready until then"));
         c->unreachable = true;
+    }
 }
 
 bool consumer_missed(const struct consumer *c, const char *topic)

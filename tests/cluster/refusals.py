@@ -10,14 +10,14 @@ RELEASE = "refused"
 PATIENCE = "25s"
 
 
-def refused(world, component, sentence, *settings):
-    """Installs with settings that cannot work. `sentence` is a pattern that the log of a pod, or what happened to it, must
+def refused(world, component, sentence, changed):
+    """Installs with values that cannot work. `sentence` is a pattern that the log of a pod, or what happened to it, must
     hold. Returns what was found."""
     kube = world.kube
     try:
         try:
-            kube.chart("install", RELEASE, CHART, "-f", world.values(), "--wait", "--timeout", PATIENCE,
-                       *[word for setting in settings for word in ("--set", setting)])
+            kube.chart("install", RELEASE, CHART, "-f", world.values(), "-f", world.values_file("changed", changed), "--wait",
+                       "--timeout", PATIENCE)
         except Refused as no:
             assert "timed out" in str(no) or "deadline" in str(no) or "not ready" in str(no), f"helm failed otherwise: {no}"
         else:
@@ -57,25 +57,26 @@ def wrong_value(world):
 
 def missing_secret(world):
     """A Secret that does not exist."""
-    return refused(world, "gateway", r'secret "nobody-made-it" not found|JWT_SECRET_KEY[^\n"]*',
-                   "auth.existingSecret=nobody-made-it", "auth.jwtSecret=")
+    return refused(world, "gateway", r"JWT_SECRET_KEY[^\n]* is not set[^\n]*",
+                   {"auth": {"existingSecret": "nobody-made-it", "jwtSecret": ""}})
 
 
 def redis_away(world):
     """A Redis that cannot be reached."""
-    return refused(world, "gateway", r"redis[^\n]*(cannot|refused|unreachable|not be)[^\n\"]*", "tryout.redis.enabled=false",
-                   "redis.url=redis://127.0.0.1:1")
+    return refused(world, "gateway", r"is REDIS_URL right[^\n\"]*",
+                   {"tryout": {"redis": {"enabled": False}}, "redis": {"url": "redis://127.0.0.1:1"}})
 
 
 def kafka_away(world):
     """A Kafka that cannot be reached."""
-    return refused(world, "router", r"[Kk]afka[^\n]*(cannot|refused|unreachable|not be|down)[^\n\"]*", "tryout.kafka.enabled=false",
-                   "kafka.brokers=127.0.0.1:1")
+    return refused(world, "router", r"is KAFKA_BROKERS right[^\n\"]*",
+                   {"tryout": {"kafka": {"enabled": False}}, "kafka": {"brokers": ["127.0.0.1:1"]}})
 
 
 def bad_routes(world):
     """Routes that name no topic."""
-    return refused(world, "router", r"rout[^\n]*topic[^\n\"]*", "routes[0].topic=")
+    return refused(world, "router", r"[^\n]*routes\.json[^\n]*topic[^\n]*",
+                   {"routes": {"routes": [{"form": "json", "event": "e", "targets": ["global"]}]}})
 
 
 STEPS = (wrong_value, missing_secret, redis_away, kafka_away, bad_routes)

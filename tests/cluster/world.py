@@ -29,19 +29,22 @@ class World:
     def values(self):
         """The values of the release, as a file."""
         o = self.options
-        path = self.folder / "values.yaml"
-        path.write_text(json.dumps({  # JSON is YAML
+        return self.values_file("values", {
             "image": {"pullPolicy": o.pull, "tag": o.gateway_image.rpartition(":")[2]},
             "gateway": {"replicas": GATEWAYS, "image": repository(o.gateway_image), "resources": SMALL, "drainSeconds": 10,
                         "preStopSeconds": 3, "minReadySeconds": 1, "config": {"RATE_LIMIT_MAX_MESSAGES": "0"}},
             "router": {"replicas": 2, "image": repository(o.router_image), "resources": SMALL, "minReadySeconds": 1,
                        "config": {"KAFKA_SESSION_TIMEOUT": "6s"}},
             "auth": {"jwtSecret": self.jwt_secret},
-            "routes": routes(TOPIC),
+            "routes": json.loads(routes(TOPIC)),
             "tests": {"topic": TOPIC, "record": '{"to":"user:helm-test-$(RUN)","text":"event-$(RUN)"}'},
             "tryout": {"redis": {"enabled": True, "image": o.redis_image},
                        "kafka": {"enabled": True, "image": o.kafka_image}},
-        }))
+        })
+
+    def values_file(self, name, values):
+        path = self.folder / f"{name}.yaml"
+        path.write_text(json.dumps(values))  # JSON is YAML
         return path
 
     def service(self):
