@@ -163,7 +163,8 @@ static void observe(struct gateway_metrics *m, const struct fanout_pending *p, u
     if (p->redis_us != 0)
         observe_hop(&m->redis_seconds, p, since(p->redis_us, p->read_us), now_us);
     observe_hop(&m->write_seconds, p, since(p->read_us, now_us), now_us);
-    observe_hop(&m->delivery_seconds, p, since(p->kafka_us, now_us), now_us);
+    if (p->kafka_us != 0)
+        observe_hop(&m->delivery_seconds, p, since(p->kafka_us, now_us), now_us);
 }
 
 void fanout_written(struct fanout *f)

@@ -11,7 +11,7 @@
 
 /* An event that was queued to so many connections. Wall time, each by its machine's clock. */
 struct fanout_pending {
-    uint64_t kafka_us, redis_us, read_us; /* redis_us 0: it was only published */
+    uint64_t kafka_us, redis_us, read_us; /* kafka_us 0: its record has no time; redis_us 0: it was only published */
     size_t count;
     char trace_id[METRIC_TRACE_ID_SIZE]; /* good if traced */
     bool traced;                         /* and that trace is recorded */

@@ -366,7 +366,8 @@ static void on_down(struct node *n)
     redis_topology_doubt(&pub->topology);
 }
 
-/* Kafka's clock is another machine's, and may be ahead of ours. A call is queued in the turn that reads its record. */
+/* Kafka's clock is another machine's, and may be ahead of ours; a record without a time is of no age. A call is queued
+ * in the turn that reads its record. */
 static void observe(struct router_metrics *m, const struct pipe_call *call, uint64_t append_us)
 {
     uint64_t now_us = clock_wall_us(), kafka_us = MIN(call->kafka_ms, UINT64_MAX / 1000) * 1000;
@@ -374,11 +375,11 @@ static void observe(struct router_metrics *m, const struct pipe_call *call, uint
     const struct {
         struct metric_histogram *histogram;
         uint64_t us;
-    } hops[] = {{&m->kafka_seconds, record_us > append_us ? record_us - append_us : 0},
-                {&m->append_seconds, append_us},
+    } hops[] = {{&m->append_seconds, append_us},
+                {&m->kafka_seconds, record_us > append_us ? record_us - append_us : 0},
                 {&m->record_seconds, record_us}};
     struct slice trace_id = traceparent_sampled_id(call->traceparent);
-    for (size_t i = 0; i < ARRAY_LEN(hops); i++) {
+    for (size_t i = 0; i < (kafka_us != 0 ? ARRAY_LEN(hops) : 1); i++) {
         histogram_observe(hops[i].histogram, hops[i].us);
         if (trace_id.p != NULL)
             histogram_exemplify(hops[i].histogram, hops[i].us, trace_id, now_us / 1000);

@@ -596,7 +596,7 @@ static void assert_observed(uint64_t redis, uint64_t write, uint64_t delivery)
 static void hops_are_observed(void **state)
 {
     struct conn *c = connect_user("a"), *d = connect_user("a");
-    struct envelope e = {.id = 1, .event = SLICE("e"), .kind = ENVELOPE_TEXT, .payload = SLICE("x")};
+    struct envelope e = {.id = 1, .kafka_ms = 1, .event = SLICE("e"), .kind = ENVELOPE_TEXT, .payload = SLICE("x")};
     fanout_deliver(&fanout, target_of_user("a"), &e, 0);
     assert_int_equal(observed(&ctx.metrics->delivery_seconds), 0); /* not written yet */
     assert_observed(2, 2, 2);
@@ -611,6 +611,11 @@ static void hops_are_observed(void **state)
     fanout_deliver_again(&fanout, target_of_user("a"), &e, 0);
     assert_int_equal(ctx.metrics->messages_sent.n, 6);
     assert_observed(2, 4, 4);
+    e.id = 9;
+    e.kafka_ms = 0; /* its record has no time: it is not as old as Unix */
+    e.key = SLICE("t#1/0/6");
+    fanout_deliver(&fanout, target_of_user("a"), &e, 0);
+    assert_observed(4, 6, 4);
     lose(c);
     lose(d);
 }
@@ -689,6 +694,7 @@ static void only_recorded_traces_are_exemplars(void **state)
     struct conn *c = connect_user("a");
     const struct metric_histogram *h = &ctx.metrics->delivery_seconds;
     struct envelope e = {.id = 1,
+                         .kafka_ms = 1,
                          .event = SLICE("e"),
                          .kind = ENVELOPE_TEXT,
                          .payload = SLICE("x"),
