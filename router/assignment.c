@@ -250,6 +250,17 @@ void assignment_settle(struct assignment *a)
     free(parts);
 }
 
+void assignment_second(struct assignment *a)
+{
+    if (a->reading || a->lookup != NULL || !publisher_is_ready(a->publisher))
+        return;
+    bool idle = publisher_lacks_a_pipe(a->publisher);
+    for (size_t i = 0; i < a->count; i++)
+        idle |= a->rows[i]->ours && a->rows[i]->known && !a->rows[i]->placed;
+    if (idle && a->count > 0)
+        assignment_settle(a);
+}
+
 /* The lowest watermark: what is above it is applied again, and found to be applied. After a loss as far back as
  * gateways may not have heard what is gone now. */
 static int64_t start_of(const struct assignment *a, const struct partition *p, const struct markers_part *known)

@@ -64,6 +64,9 @@ void assignment_doubt(struct assignment *a);
 
 /* Reads the markers (when Kafka has answered and Redis is there, else that will do it) and places what is not. */
 void assignment_settle(struct assignment *a);
+/* Called once a second: settles what should long be settled. A node may have become ready while the topology was asked
+ * anew, or have lost its last bucket while it was away, and then nobody says that places can be had. */
+void assignment_second(struct assignment *a);
 void assignment_on_markers(struct assignment *a, bool ok);
 void assignment_on_markers_created(struct assignment *a, bool ok);
 /* Redis is away: everything goes back to what it is sure of. */

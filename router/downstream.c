@@ -168,6 +168,8 @@ static void on_check_timer(struct timer *t)
         publisher_check(&d->publisher, TARGET_BUCKETS / SLICES);
     if (++d->ticks % SLICES == 0) {
         publisher_second(&d->publisher);
+        if (!d->stopping)
+            assignment_second(&d->assignment);
         assignment_remember(&d->assignment);
     }
 }

@@ -66,6 +66,9 @@ size_t publisher_waiting(const struct publisher *pub);
 /* No call of any kind awaits its reply. */
 bool publisher_is_idle(const struct publisher *pub);
 bool publisher_is_ready(const struct publisher *pub);
+/* A node that has buckets has no pipe: it got them after its pipe was closed, as that of a server which became a
+ * replica is. */
+bool publisher_lacks_a_pipe(const struct publisher *pub);
 /* Appends go through at this moment, as far as is known. */
 bool publisher_is_fine(const struct publisher *pub);
 

@@ -54,8 +54,7 @@ static void hand_over(struct publisher *pub, size_t place)
     pipe_give_away(&from->pipe, pub->home, (uint16_t)place, take_over, pub);
 }
 
-/* The pipe of a node without buckets may have been closed meanwhile: its server became a replica, say. */
-static bool lacks_a_pipe(const struct publisher *pub)
+bool publisher_lacks_a_pipe(const struct publisher *pub)
 {
     for (size_t i = 0; i < pub->node_count; i++)
         if (publisher_uses(pub, i) && pub->nodes[i]->pipe.state == PIPE_CLOSED)
@@ -85,7 +84,7 @@ void publisher_homes_move(struct publisher *pub)
         pipe_abandon(&pub->nodes[i]->refill);
     count_buckets(pub);
     pub->ops->on_moved(pub);
-    if (publisher_is_ready(pub) && (!was_ready || lacks_a_pipe(pub)))
+    if (publisher_is_ready(pub) && (!was_ready || publisher_lacks_a_pipe(pub)))
         pub->ops->on_ready(pub);
 }
 
