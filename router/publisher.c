@@ -364,6 +364,8 @@ static void on_down(struct node *n)
     struct publisher *pub = n->owner;
     pub->ops->on_down(pub);
     redis_topology_doubt(&pub->topology);
+    if (publisher_is_ready(pub))
+        pub->ops->on_ready(pub); /* it has no buckets: nobody waits for its return */
 }
 
 /* Kafka's clock is another machine's, and may be ahead of ours; a record without a time is of no age. A call is queued
