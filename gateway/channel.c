@@ -311,14 +311,14 @@ static void on_log_event(struct fill *f, struct target *t, struct slice bytes)
 }
 
 /* The end is the end if nothing came meanwhile that lies behind it. What had come before the read, and was not in the
- * log, is in it no more. */
+ * log, Redis has lost: routers append it again, above that id, and it is new then. */
 static bool on_log_chunk(struct fill *f, struct target *t, bool ended, uint64_t upto)
 {
     struct channels *ch = of_fill(f);
     if (!ended)
         return true;
     if (upto > t->last_id) {
-        pass_over(ch, t, upto);
+        log_warn("log_lost_its_end", LOG_SL("target", hub_name(t)), LOG_I("from", t->last_id), LOG_I("to", upto));
         t->last_id = upto;
     }
     if (t->upto > t->last_id)
@@ -327,13 +327,26 @@ static bool on_log_chunk(struct fill *f, struct target *t, bool ended, uint64_t 
     return false;
 }
 
+/* There is no log to read, and may never be one. */
+static void on_log_unreadable(struct fill *f, struct target *t, uint64_t upto)
+{
+    struct channels *ch = of_fill(f);
+    if (upto > t->last_id) {
+        pass_over(ch, t, upto);
+        t->last_id = upto;
+    }
+    go_live(ch, t);
+}
+
 static void on_log_refused(struct fill *f, struct slice error)
 {
     refuse_read(of_fill(f), error);
 }
 
-static const struct fill_ops fill_ops = {
-    .on_event = on_log_event, .on_chunk = on_log_chunk, .on_refused = on_log_refused};
+static const struct fill_ops fill_ops = {.on_event = on_log_event,
+                                         .on_chunk = on_log_chunk,
+                                         .on_unreadable = on_log_unreadable,
+                                         .on_refused = on_log_refused};
 
 void channels_init(struct channels *ch, struct context *ctx, struct hub *hub, struct fanout *fanout,
                    struct census *census, struct redis_commands *commands, struct redis_library *library,

@@ -129,7 +129,7 @@ static void on_trouble(struct fill *f, struct target *t, const redisReply *reply
     log_warn("log_unreadable", LOG_SL("target", hub_name(t)), LOG_S("reply", text));
     /* another kind of key under that name is this target's trouble; anything else is the server's */
     if (strstr(text, "WRONGTYPE") != NULL)
-        (void)f->ops->on_chunk(f, t, true, MAX(upto, t->upto));
+        f->ops->on_unreadable(f, t, MAX(upto, t->upto));
     else
         f->ops->on_refused(f, slice_of(text));
 }

@@ -14,6 +14,9 @@ struct fill_ops {
     void (*on_event)(struct fill *f, struct target *t, struct slice envelope);
     /* A chunk was given; ended: the log had no more. upto: the target's when the chunk was asked for. True to go on. */
     bool (*on_chunk)(struct fill *f, struct target *t, bool ended, uint64_t upto);
+    /* There is no log, but a key of another kind. upto: the highest id that was heard. The target is not read any more.
+     */
+    void (*on_unreadable)(struct fill *f, struct target *t, uint64_t upto);
     /* The server answered with an error that is not the target's. The target is not read any more: fill_start it again.
      */
     void (*on_refused)(struct fill *f, struct slice error);
