@@ -16,7 +16,7 @@ from cluster import kube, refusals, steps
 from cluster.world import World
 from lib import proc, tools
 
-IMAGES = {"gateway": "tidegate-gateway", "router": "tidegate-router", "traffic": "tools with `devices` and kcat (target `tools` of the Dockerfile)",
+IMAGES = {"gateway": "tidegate-gateway", "router": "tidegate-router", "traffic": "devices and kcat: tests/cluster/Dockerfile",
           "redis": "for the chart's own Redis", "kafka": "for the chart's own Kafka"}
 
 
