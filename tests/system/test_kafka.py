@@ -292,5 +292,9 @@ def test_a_topic_made_by_its_first_record(new_cluster):
     cluster.wait_metric("tidegate_gateway_routers_silent", 0, programs=cluster.gateways)
     user = cluster.user()
     client = cluster.connect(user)
+    for router in cluster.routers:
+        router.proc.signal(signal.SIGSTOP)  # so that the records are there before anybody knows of the topic
     cluster.kafka.produce(topic, [(str(user), task(user, n)) for n in range(5)])
+    for router in cluster.routers:
+        router.proc.signal(signal.SIGCONT)
     assert [message["task_id"] for message in client.tasks(5)] == list(range(5))
