@@ -11,7 +11,8 @@ FILES = ROOT / "helm/files"
 RULES = [FILES / name for name in ("thresholds.yaml", "recording.yaml", "alerts.yaml")]
 DASHBOARD = FILES / "dashboard.json"
 
-CLAUSE = re.compile(r"\b(by|without|on|ignoring|group_left|group_right) \([^)]*\)")
+# What names labels and no metric: clauses, and texts that functions take.
+CLAUSE = re.compile(r'\b(by|without|on|ignoring|group_left|group_right) \([^)]*\)|, "[^"]*"')
 # A metric's name, or a word of the language; then its matchers. What a bracket follows is a function.
 SELECTOR = re.compile(r'(?<![\w:.$"])([a-zA-Z_:][\w:]*)\b(\{[^}]*\})?(?!\s*\()')
 MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
