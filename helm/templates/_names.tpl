@@ -1,13 +1,13 @@
 {{/* Names and labels. Helpers of one component take (dict "root" $ "component" "gateway"). */}}
 
+{{/* 45 characters: a Service's name has 63 at the most (…-gateway-headless), a StatefulSet's 52, for a label of its pods
+     holds it with ten more. */}}
 {{- define "tidegate.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
-{{- else if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" -}}
+{{- $name := .Values.fullnameOverride -}}
+{{- if not $name -}}
+{{- $name = contains .Chart.Name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) -}}
 {{- end -}}
+{{- $name | trunc 45 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "tidegate.serviceAccountName" -}}
