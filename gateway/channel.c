@@ -251,24 +251,31 @@ static bool decode(struct channels *ch, struct target *t, struct slice bytes, st
     return false;
 }
 
+static void deliver(struct channels *ch, struct target *t, const struct envelope *e, bool known)
+{
+    if (!known)
+        fanout_deliver(ch->fanout, t, e, position_of(ch->positions, e->id));
+    else if (hub_has_lost(t))
+        fanout_deliver_again(ch->fanout, t, e, position_of(ch->positions, e->id));
+}
+
 /* Delivers an event that has an id, unless it is a repeat: by its id, or by where in Kafka it comes from. What Redis
  * lost and routers append again is a repeat, but not to members that came in between. */
 static bool take(struct channels *ch, struct target *t, const struct envelope *e)
 {
     struct coordinate at;
     bool is_new = e->id > t->last_id;
-    bool known = envelope_coordinate(e, &at) == 0 && !hub_saw(t, at.part, at.offset, at.n);
     if (is_new && e->prev < t->last_id)
-        t->lost_at = t->last_id;
+        hub_lost(t);
+    bool placed = envelope_coordinate(e, &at) == 0;
+    bool known = placed && !hub_saw(t, at.part, at.offset, at.n);
     t->last_id = MAX(t->last_id, e->id);
-    if (is_new && !known) {
-        fanout_deliver(ch->fanout, t, e, position_of(ch->positions, e->id));
-        return true;
-    }
-    counter_add(&ch->ctx->metrics->repeats, 1);
-    if (is_new && t->lost_at != 0)
-        fanout_deliver_again(ch->fanout, t, e, position_of(ch->positions, e->id));
-    return false;
+    if (is_new)
+        deliver(ch, t, e, known);
+    if (is_new && placed && hub_has_lost(t))
+        hub_came_again(t, at.part, at.offset, at.n);
+    counter_add(&ch->ctx->metrics->repeats, !is_new || known);
+    return is_new && !known;
 }
 
 static bool is_gap(const struct target *t, const struct envelope *e)

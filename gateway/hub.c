@@ -50,6 +50,7 @@ void hub_forget(struct hub *h, struct target *t)
     list_remove(&t->queued);
     list_remove(&t->changed);
     seen_release(&t->seen);
+    seen_release(&t->lost);
     free(t);
 }
 
@@ -133,4 +134,19 @@ enum hub_room hub_room_of(struct hub *h, struct target *t)
 bool hub_saw(struct target *t, struct slice part, uint64_t offset, uint64_t n)
 {
     return seen_take(&t->seen, seen_part(part), offset, n);
+}
+
+void hub_lost(struct target *t)
+{
+    seen_copy(&t->lost, &t->seen);
+}
+
+void hub_came_again(struct target *t, struct slice part, uint64_t offset, uint64_t n)
+{
+    seen_forget(&t->lost, seen_part(part), offset, n);
+    if (hub_has_lost(t))
+        return;
+    seen_release(&t->lost);
+    LIST_EACH (it, &t->members)
+        member_had_all(CONTAINER_OF(it, struct member, of_target));
 }

@@ -30,8 +30,10 @@ struct target {
     uint64_t due_ms;     /* of whose list it is in: when to let go, to look again, to wait no longer */
     uint64_t last_id;    /* of the last event seen or applied before the subscription */
     uint64_t upto;       /* not live: the highest id that came meanwhile. Suspected: the head that was found */
-    uint64_t lost_at;    /* last_id when it showed that Redis had lost events up to there; 0: never */
     struct seen seen;    /* what was applied last */
+    /* Of seen, what Redis may have lost: empty unless it showed that it had lost something. Routers append it again,
+     * and a partition is forgotten here once it has come that far anew. */
+    struct seen lost;
     struct limit_rate rate;
     uint32_t member_count;
     uint32_t settled;      /* member_count when the census last compared it with the cap */
@@ -104,7 +106,17 @@ static inline bool hub_is_user(const struct target *t)
     return t->name[0] == 'u';
 }
 
+static inline bool hub_has_lost(const struct target *t)
+{
+    return t->lost.count > 0;
+}
+
 /* Remembers that a part was applied up to this coordinate. False when that was known before: the event is a repeat. */
 bool hub_saw(struct target *t, struct slice part, uint64_t offset, uint64_t n);
+
+/* It shows that Redis has lost events of the target. */
+void hub_lost(struct target *t);
+/* What was lost came again up to this coordinate of a part. With the last of it all members have all. */
+void hub_came_again(struct target *t, struct slice part, uint64_t offset, uint64_t n);
 
 #endif

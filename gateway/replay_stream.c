@@ -3,15 +3,15 @@
 #include "common/traceparent.h"
 #include "gateway/replay_internal.h"
 
-/* What it stood behind when Redis lost it may still be on its way back. And a position beyond the target's last event
- * is another target's: it proves nothing of what is lost of this one. */
-static uint64_t sure_of(const struct replay_target *rt)
+/* What Redis lost may still be on its way back. And a position beyond the target's last event is another target's: it
+ * proves nothing of what is lost of this one. */
+static bool has_all(const struct replay_target *rt)
 {
     const struct target *t = rt->member->target;
     const struct replay_log *log = &rt->logs[REPLAY_LIVE];
-    if (log->sure == rt->start && rt->start > t->last_id)
-        return 0;
-    return rt->start < t->lost_at ? rt->start : log->sure;
+    if (hub_has_lost(t) || (log->sure == rt->start && rt->start > t->last_id))
+        return false;
+    return log->sure >= log->read;
 }
 
 static void go_live(struct replay *r)
@@ -19,10 +19,10 @@ static void go_live(struct replay *r)
     for (size_t i = 0; i < r->count; i++) {
         struct replay_target *rt = &r->targets[i];
         rt->member->from = rt->logs[REPLAY_LIVE].read;
-        if (sure_of(rt) < rt->member->from)
-            member_had(rt->member, &rt->had);
-        else
+        if (has_all(rt))
             member_had_all(rt->member);
+        else
+            member_had(rt->member, &rt->had);
     }
     r->conn->more->behind = false;
     r->stage = REPLAY_FINISHED;

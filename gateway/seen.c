@@ -31,10 +31,15 @@ static struct seen_row *add(struct seen *s, uint64_t part)
     return row;
 }
 
+static bool is_beyond(const struct seen_row *row, uint64_t offset, uint64_t n)
+{
+    return offset > row->offset || (offset == row->offset && n > row->n);
+}
+
 bool seen_take(struct seen *s, uint64_t part, uint64_t offset, uint64_t n)
 {
     struct seen_row *row = find(s, part);
-    if (row != NULL && (offset < row->offset || (offset == row->offset && n <= row->n)))
+    if (row != NULL && !is_beyond(row, offset, n))
         return false;
     if (row == NULL)
         row = add(s, part);
@@ -47,4 +52,23 @@ void seen_release(struct seen *s)
 {
     free(s->rows);
     *s = (struct seen){0};
+}
+
+void seen_copy(struct seen *s, const struct seen *of)
+{
+    seen_release(s);
+    if (of->count == 0)
+        return;
+    s->count = of->count;
+    s->rows = xmalloc(of->count * sizeof(*s->rows));
+    memcpy(s->rows, of->rows, of->count * sizeof(*s->rows));
+}
+
+void seen_forget(struct seen *s, uint64_t part, uint64_t offset, uint64_t n)
+{
+    struct seen_row *row = find(s, part);
+    if (row == NULL || (!is_beyond(row, offset, n) && (row->offset != offset || row->n != n)))
+        return;
+    s->count--;
+    memmove(row, row + 1, (size_t)(s->rows + s->count - row) * sizeof(*row));
 }

@@ -22,6 +22,10 @@ uint64_t seen_part(struct slice part);
 /* False: it was seen already. Else it is now; the oldest of SEEN_MAX partitions makes room for another one, which costs
  * a repeat at worst, never a loss. */
 bool seen_take(struct seen *s, uint64_t part, uint64_t offset, uint64_t n);
+/* Makes it a copy of another. */
+void seen_copy(struct seen *s, const struct seen *of);
+/* Forgets the partition, if it had come no further than to this coordinate. */
+void seen_forget(struct seen *s, uint64_t part, uint64_t offset, uint64_t n);
 /* Leaves it empty and ready. */
 void seen_release(struct seen *s);
 

@@ -170,8 +170,9 @@ def updates(client, count):
 
 
 def test_clients_that_came_back_before_the_tail_did(folder, build):
-    """They were away when the lost events were delivered, and are live when the router appends them again, from two
-    partitions: repeats for those who stayed, and for one who has them from a replay, but not for these."""
+    """They were away when the lost events were delivered, and are live when the router appends them again: repeats for
+    those who stayed, and for one who has them from a replay, but not for these; nor for one who has the first of them as
+    they came again."""
     with Stage(folder, build) as stage:
         router = stage.router("a")
         router.client(*router.sender.mark("g", create=2))
@@ -191,10 +192,14 @@ def test_clients_that_came_back_before_the_tail_did(folder, build):
         assert hello["replay"] == 0, hello
         router.again("a", range(10, 15))
         late, hello = stage.resume("a", last_id=position)
+        some = updates(late, 6)
+        midway, hello = stage.resume("a", last_id=some[-1]["id"])
+        assert numbers(some) == list(range(9, 15)) and hello["replay"] == 0, hello
         router.again("a", range(15, 20))
         router.append("a", 2)
-        for one in (early, late):
-            assert numbers(updates(one, 13)) == list(range(9, 22))
+        assert numbers(updates(early, 13)) == list(range(9, 22))
+        for one in (late, midway):
+            assert numbers(updates(one, 7)) == list(range(15, 22))
         assert numbers(updates(elsewhere, 12)) == list(range(10, 22))
         assert numbers(stayed.tasks(2)) == numbers(updates(replayed, 2)) == [20, 21]
 

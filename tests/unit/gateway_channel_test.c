@@ -295,11 +295,11 @@ static void hears_nothing(void)
     assert_string_equal(heard, "");
 }
 
-/* An envelope: id, the one before it, a text; from offset `id` of a partition, if it is not 0. */
-static struct slice envelope(struct buf *b, uint64_t id, uint64_t prev, const char *text)
+/* An envelope: id, the one before it, its offset in a partition, a text. */
+static struct slice envelope_of(struct buf *b, uint64_t id, uint64_t prev, unsigned offset, const char *text)
 {
     char number[EVENT_ID_SIZE], key[32];
-    snprintf(key, sizeof(key), "t#1/0/%u", (unsigned)id);
+    snprintf(key, sizeof(key), "t#1/0/%u", offset);
     struct envelope e = {.key = slice_of(key),
                          .event = SLICE("e"),
                          .targets = {SLICE("u:a")},
@@ -316,10 +316,33 @@ static struct slice envelope(struct buf *b, uint64_t id, uint64_t prev, const ch
     return buf_slice(b);
 }
 
+static struct slice envelope(struct buf *b, uint64_t id, uint64_t prev, const char *text)
+{
+    return envelope_of(b, id, prev, (unsigned)id, text);
+}
+
 static void publish(const char *user, uint64_t id, uint64_t prev, const char *text)
 {
     struct buf b = {0};
     channel_on_message(&ch, target(user), envelope(&b, id, prev, text));
+    buf_release(&b);
+}
+
+/* What Redis lost is appended again, under another id: the log has it, in one chunk. */
+static void append_again(const char *user, uint64_t id, uint64_t prev, unsigned offset)
+{
+    struct buf b = {0};
+    struct slice e = envelope_of(&b, id, prev, offset, "again");
+    channel_on_message(&ch, target(user), e);
+    if (target(user)->state == TARGET_FILLING) {
+        hears("tg1_read");
+        struct buf all = {0};
+        buf_printf(&all, "*2\r\n:1\r\n$%zu\r\n", e.n);
+        buf_append(&all, e);
+        buf_lit(&all, "\r\n");
+        say_bytes(all.p, all.n);
+        buf_release(&all);
+    }
     buf_release(&b);
 }
 
@@ -485,6 +508,25 @@ static void what_was_heard_and_is_in_no_log_comes_again(void **state)
     hears("tg1_read");
     say_chunk(true, 21, 21, 5);
     assert_string_equal(log_of(c), "21@0-20;");
+}
+
+/* To those that came in between, until the last of it is there again; then all have all. */
+static void what_was_lost_comes_again_to_who_may_lack_it(void **state)
+{
+    struct conn *stayed = live("a"), *lacks;
+    for (uint64_t id = 6; id <= 8; id++)
+        publish("a", id, id - 1, "x");
+    assert_false(hub_has_lost(target("a")));
+    lacks = connect_user("a");
+    member_had(lacks->members, &(struct seen){0});
+    append_again("a", 20, 6, 7);
+    assert_true(hub_has_lost(target("a")));
+    append_again("a", 21, 20, 8);
+    assert_false(hub_has_lost(target("a")));
+    assert_null(lacks->members->had);
+    publish("a", 22, 21, "y");
+    assert_string_equal(log_of(stayed), "x@0-6;x@0-7;x@0-8;y@0-22;");
+    assert_string_equal(log_of(lacks), "again@0-8;again@0-21;y@0-22;");
 }
 
 static void what_comes_behind_the_read_is_looked_for_again(void **state)
@@ -794,6 +836,7 @@ int main(void)
         CHANNEL_TEST(repeats_in_a_log_are_dropped_by_where_they_come_from),
         CHANNEL_TEST(what_the_log_no_longer_keeps_is_told),
         CHANNEL_TEST(what_was_heard_and_is_in_no_log_comes_again),
+        CHANNEL_TEST(what_was_lost_comes_again_to_who_may_lack_it),
         CHANNEL_TEST(what_comes_behind_the_read_is_looked_for_again),
         CHANNEL_TEST(after_a_reconnect_only_what_went_on_is_read),
         CHANNEL_TEST(answers_from_before_a_reconnect_do_not_count),
