@@ -266,7 +266,12 @@ void assignment_second(struct assignment *a)
 static int64_t start_of(const struct assignment *a, const struct partition *p, const struct markers_part *known)
 {
     int64_t offset = known->lowest != MARKERS_NO_WATERMARK ? known->lowest : p->next;
-    return a->lost ? MIN(offset, partition_past(p, a->loop->now_ms, a->overlap_ms)) : offset;
+    return a->lost ? MIN(offset, partition_past(p, a->overlap_ms)) : offset;
+}
+
+static uint64_t past_step(const struct assignment *a)
+{
+    return a->overlap_ms / (PARTITION_PAST - 2);
 }
 
 static void place(struct assignment *a, struct partition *p, const struct markers_part *known,
@@ -280,7 +285,7 @@ static void place(struct assignment *a, struct partition *p, const struct marker
     p->unbound = known->unbound;
     partition_place(p, offset);
     p->has_past = true;
-    partition_remember(p, a->loop->now_ms, 0);
+    partition_remember(p, a->loop->now_ms, past_step(a));
     if (!p->assigned)
         rd_kafka_topic_partition_list_add(assigned, p->topic, p->id)->offset = offset;
     else if (p->fetched != offset)
@@ -432,7 +437,7 @@ void assignment_lose(struct assignment *a)
 void assignment_remember(struct assignment *a)
 {
     for (size_t i = 0; i < a->count; i++)
-        partition_remember(a->rows[i], a->loop->now_ms, a->overlap_ms / (PARTITION_PAST - 2));
+        partition_remember(a->rows[i], a->loop->now_ms, past_step(a));
 }
 
 bool assignment_is_fetched(const struct assignment *a)

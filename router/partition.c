@@ -191,22 +191,30 @@ int64_t partition_watermark(const struct partition *p)
     return p->next + (FAULT(commit_before_append) ? FAULT_AHEAD : 0);
 }
 
-void partition_remember(struct partition *p, uint64_t now_ms, uint64_t step_ms)
+static const struct past *past_of(const struct partition *p, unsigned back)
 {
-    if (!p->placed || (p->past_count > 0 && now_ms - p->past[(p->past_count - 1) % PARTITION_PAST].ms < step_ms))
-        return;
-    unsigned i = p->past_count++ % PARTITION_PAST;
-    p->past[i].ms = now_ms;
-    p->past[i].position = partition_position(p);
+    return &p->past[(p->past_count - 1 - back) % PARTITION_PAST];
 }
 
-int64_t partition_past(const struct partition *p, uint64_t now_ms, uint64_t ago_ms)
+/* One that is too young to be followed by another is lowered instead, when the partition was put back. */
+void partition_remember(struct partition *p, uint64_t now_ms, uint64_t step_ms)
+{
+    if (!p->placed)
+        return;
+    unsigned newest = (p->past_count - 1) % PARTITION_PAST;
+    if (p->past_count > 0 && now_ms - p->past[newest].ms < step_ms)
+        p->past[newest].position = MIN(p->past[newest].position, partition_position(p));
+    else
+        p->past[p->past_count++ % PARTITION_PAST] = (struct past){now_ms, partition_position(p)};
+}
+
+int64_t partition_past(const struct partition *p, uint64_t ago_ms)
 {
     int64_t position = partition_position(p);
-    for (unsigned i = 0; ago_ms > 0 && i < MIN(p->past_count, PARTITION_PAST); i++) {
-        unsigned at = (p->past_count - 1 - i) % PARTITION_PAST;
-        position = MIN(position, p->past[at].position);
-        if (now_ms - p->past[at].ms >= ago_ms)
+    for (unsigned back = 0; ago_ms > 0 && back < MIN(p->past_count, PARTITION_PAST); back++) {
+        const struct past *past = past_of(p, back);
+        position = MIN(position, past->position);
+        if (past_of(p, 0)->ms - past->ms >= ago_ms)
             break;
     }
     return position;

@@ -27,6 +27,11 @@ struct fingerprint {
     bool known;
 };
 
+struct past {
+    uint64_t ms;
+    int64_t position;
+};
+
 struct partition {
     char *topic;
     int32_t id;
@@ -54,11 +59,8 @@ struct partition {
     size_t head, count, cap;
     rd_kafka_message_t *last;  /* the newest finished record before the position, while its fingerprint is not taken */
     struct fingerprint before; /* of the record before the position, when last is NULL */
-    struct {
-        uint64_t ms;
-        int64_t position;
-    } past[PARTITION_PAST]; /* a ring */
-    unsigned past_count;    /* ever remembered; the newest is at (past_count - 1) % PARTITION_PAST */
+    struct past past[PARTITION_PAST]; /* a ring */
+    unsigned past_count;              /* ever remembered; the newest is at (past_count - 1) % PARTITION_PAST */
 };
 
 /* One step of a record, remembered by whoever carries it out; it holds a ref of the partition. */
@@ -99,10 +101,11 @@ int64_t partition_position(const struct partition *p);
 /* Everything below was handed to the pipes, in front of whatever is sent now: what a marker may say. */
 int64_t partition_watermark(const struct partition *p);
 
-/* Remembers where it stands, unless the last such memory is younger than step_ms. now_ms: monotonic. */
+/* While it is placed: remembers where it stands, at most once in step_ms. now_ms: monotonic. */
 void partition_remember(struct partition *p, uint64_t now_ms, uint64_t step_ms);
-/* Where it stood ago_ms ago, or as near to that as is remembered; never above its position. */
-int64_t partition_past(const struct partition *p, uint64_t now_ms, uint64_t ago_ms);
+/* Where it stood ago_ms before the last such memory, however long ago that is by now: time in which it stood still, for
+ * want of Redis, does not count. As near to that as is remembered; never above its position. */
+int64_t partition_past(const struct partition *p, uint64_t ago_ms);
 
 struct fingerprint fingerprint_of(const rd_kafka_message_t *record);
 /* "tg1 <generation> <timestamp> <hash>", the metadata of a commit of partition_position. */

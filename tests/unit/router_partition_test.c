@@ -143,31 +143,55 @@ static void pass(int64_t offset, uint64_t now_ms)
 
 static void test_where_it_stood(void **state)
 {
-    assert_int_equal(partition_past(p, 1000, 30), 100);
-    partition_remember(p, 1000, 0);
+    assert_int_equal(partition_past(p, 30), 100);
+    partition_remember(p, 1000, 5);
     for (uint64_t ms = 1; ms <= 100; ms++)
         pass(100 + (int64_t)ms, 1000 + ms);
     assert_int_equal(partition_position(p), 201);
-    assert_int_equal(partition_past(p, 1100, 0), 201);
-    assert_int_equal(partition_past(p, 1100, 30), 171);
-    assert_int_equal(partition_past(p, 1103, 30), 171);
-    assert_int_equal(partition_past(p, 1100, 1000), 166);
+    assert_int_equal(partition_past(p, 0), 201);
+    assert_int_equal(partition_past(p, 30), 171);
+    assert_int_equal(partition_past(p, 1000), 166);
+}
+
+static void test_time_without_redis_is_no_past(void **state)
+{
+    partition_remember(p, 1000, 5);
+    for (uint64_t ms = 1; ms <= 100; ms++)
+        pass(100 + (int64_t)ms, 1000 + ms);
     partition_rewind(p);
-    partition_remember(p, 1200, 0);
-    assert_int_equal(partition_past(p, 1104, 30), 171);
+    partition_remember(p, 90000, 5);
+    assert_int_equal(partition_past(p, 30), 171);
+}
+
+static void test_a_place_further_back_is_past_at_once(void **state)
+{
+    partition_remember(p, 1000, 5);
+    pass(150, 1010);
+    partition_rewind(p);
     partition_place(p, 120);
-    assert_int_equal(partition_past(p, 1110, 30), 120);
-    partition_remember(p, 1110, 5);
-    pass(150, 1120);
-    assert_int_equal(partition_past(p, 1120, 5), 120);
+    partition_remember(p, 1011, 5);
+    pass(160, 1020);
+    assert_int_equal(partition_past(p, 1), 120);
+}
+
+static void test_many_places_in_a_moment_are_one(void **state)
+{
+    partition_remember(p, 1000, 5);
+    pass(100, 1005);
+    for (uint64_t n = 0; n < 2 * PARTITION_PAST; n++) {
+        partition_rewind(p);
+        partition_place(p, 101);
+        partition_remember(p, 1006, 5);
+    }
+    assert_int_equal(partition_past(p, 5), 100);
 }
 
 static void test_a_first_place_is_all_the_past_there_is(void **state)
 {
-    partition_remember(p, 1000, 0);
+    partition_remember(p, 1000, 5);
     pass(100, 1001);
     assert_int_equal(partition_position(p), 101);
-    assert_int_equal(partition_past(p, 1001, 30), 100);
+    assert_int_equal(partition_past(p, 30), 100);
 }
 
 static void test_commits_of_others(void **state)
@@ -227,6 +251,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_steps_of_an_old_round_count_for_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_unfinished, setup, teardown),
         cmocka_unit_test_setup_teardown(test_where_it_stood, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_time_without_redis_is_no_past, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_place_further_back_is_past_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_places_in_a_moment_are_one, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_first_place_is_all_the_past_there_is, setup, teardown),
         cmocka_unit_test(test_commit_text),
         cmocka_unit_test(test_commits_of_others),
