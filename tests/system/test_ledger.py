@@ -98,13 +98,14 @@ def refill(router, target, numbers):
     router.client(*router.sender.mark(target, {"~" + PART: numbers[-1] + 1}))
 
 
-def lose_all(router, user, chance):
-    """The bucket; live events go on from a little before, and what is older is refilled meanwhile."""
+def lose_all(router, user, chance, heard):
+    """The bucket; live events go on from a little before, and what is older is refilled meanwhile. As routers do, so far
+    before that nothing is older which gateways may not have heard."""
     target = f"u:{user}"
     append_some(router, user, chance, 3)
     router.client("DEL", *(name(target) for name in (log, meta, marker, second_log, second_meta)))
     pause(chance, 0.5)
-    bound = max(1, router.next - chance.randrange(30))
+    bound = max(1, min(heard, router.next - chance.randrange(30)))
     router.sender.epoch += 1
     fields = {"r:" + PART: bound, PART: bound}
     assert router.client(*router.sender.mark(target, fields, create=1)) == router.sender.epoch
@@ -120,6 +121,23 @@ def lose_all(router, user, chance):
         pause(chance, 0.05)
 
 
+class Heard:
+    """Up to where all gateways have heard each user's events, at least: one whose link was killed may take some seconds."""
+
+    def __init__(self, routers):
+        self.routers, self.until = routers, 0
+        self.then = {}
+
+    def link_killed(self):
+        now = time.monotonic()
+        if now >= self.until:
+            self.then = {user: router.next for user, router in self.routers.items()}
+        self.until = now + 5
+
+    def of(self, user):
+        return self.then[user] if time.monotonic() < self.until else self.routers[user].next
+
+
 def kill_links(control, chance):
     for line in control("CLIENT", "LIST").decode().splitlines():
         if " name=tidegate " in line and chance.random() < 0.5:
@@ -127,15 +145,16 @@ def kill_links(control, chance):
 
 
 def make_trouble(alone, routers, chance):
-    control, ends = alone.redis_client(), time.monotonic() + SECONDS
+    control, ends, heard = alone.redis_client(), time.monotonic() + SECONDS, Heard(routers)
     while time.monotonic() < ends:
         user = chance.choice(list(routers))
         what = chance.random()
         if what < 0.04:
             lose_the_end(routers[user], user, chance)
         elif what < 0.06:
-            lose_all(routers[user], user, chance)
+            lose_all(routers[user], user, chance, heard.of(user))
         elif what < 0.07:
+            heard.link_killed()
             kill_links(control, chance)
         else:
             routers[user].append(user, chance.randrange(1, 4))
