@@ -24,9 +24,12 @@
   value: {{ include "tidegate.daprAppId" . }}
 {{- end -}}
 
+{{/* Our pods get no token for Kubernetes, without which the sidecar's own store of Secrets ends it at its start. Secrets that
+     a Component names are not concerned: Dapr's operator reads those. */}}
 {{- define "tidegate.daprAnnotations" -}}
 dapr.io/enabled: "true"
 dapr.io/app-id: {{ include "tidegate.daprAppId" . }}
 dapr.io/app-port: {{ .Values.router.port | quote }}
 dapr.io/app-protocol: http
+dapr.io/disable-builtin-k8s-secret-store: "true"
 {{- end -}}
