@@ -49,8 +49,12 @@ affinity:
 {{- include "tidegate.topologySpread" . }}
 {{- end -}}
 
+{{/* Pods of one version are spread: counted together with those they replace, the new ones would stand where the old ones do
+     not, and crowded once these are gone. Kubernetes before 1.27 knows no matchLabelKeys and drops them. */}}
 {{- define "tidegate.topologySpread" -}}
-{{- $spread := (index .root.Values .component).topologySpread -}}
+{{- $values := index .root.Values .component -}}
+{{- $spread := $values.topologySpread -}}
+{{- $version := eq ($values.kind | default "Deployment") "StatefulSet" | ternary "controller-revision-hash" "pod-template-hash" -}}
 {{- if or $spread.node $spread.zone }}
 topologySpreadConstraints:
   {{- range $key, $rule := dict "kubernetes.io/hostname" $spread.node "topology.kubernetes.io/zone" $spread.zone }}
@@ -61,6 +65,7 @@ topologySpreadConstraints:
     labelSelector:
       matchLabels:
         {{- include "tidegate.selector" $ | nindent 8 }}
+    matchLabelKeys: [{{ $version }}]
   {{- end }}
   {{- end }}
 {{- end }}
