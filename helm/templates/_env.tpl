@@ -2,7 +2,7 @@
 
 {{/* A value as the text of an environment variable: YAML's numbers arrive as floats, which print as 1e+06. */}}
 {{- define "tidegate.text" -}}
-{{- if kindIs "float64" . }}{{ . | int64 }}{{ else }}{{ . }}{{ end -}}
+{{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ . | int64 }}{{ else }}{{ . }}{{ end -}}
 {{- end -}}
 
 {{/* Variables out of a map NAME: value. */}}
@@ -163,6 +163,19 @@ redis://{{ include "tidegate.fullname" . }}-redis:6379
 {{- with .Values.router.env }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* The environment of one component. Of a variable that is there twice Kubernetes takes the last, and updates mix them up. */}}
+{{- define "tidegate.env" -}}
+{{- $text := include (printf "tidegate.%sEnv" .component) .root -}}
+{{- $seen := dict -}}
+{{- range fromYamlArray $text -}}
+{{- if hasKey $seen .name -}}
+{{- fail (printf "%s would be set twice for the %s: by %s.env or a .config, and by another value of the chart" .name $.component $.component) -}}
+{{- end -}}
+{{- $_ := set $seen .name true -}}
+{{- end -}}
+{{- $text -}}
 {{- end -}}
 
 {{/* Another word in each run of a pod; must stand before the variables and arguments that use it. */}}
