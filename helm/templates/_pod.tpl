@@ -10,6 +10,15 @@ checksum/routes: {{ toJson $root.Values.routes | sha256sum }}
 {{- end }}
 {{- end -}}
 
+{{- define "tidegate.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* Where pods go and as whom they run. */}}
 {{- define "tidegate.podSpec" -}}
 {{- $root := .root -}}
@@ -18,12 +27,7 @@ serviceAccountName: {{ include "tidegate.serviceAccountName" $root }}
 automountServiceAccountToken: false
 # A Service that happens to be called kafka-config would set KAFKA_CONFIG_PORT, which is an option.
 enableServiceLinks: false
-{{- with $root.Values.image.pullSecrets }}
-imagePullSecrets:
-  {{- range . }}
-  - name: {{ . }}
-  {{- end }}
-{{- end }}
+{{- include "tidegate.pullSecrets" $root }}
 securityContext:
   runAsNonRoot: true
   runAsUser: 65532
