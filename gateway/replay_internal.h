@@ -23,6 +23,7 @@ struct replay {
     bool resumed;        /* asked for by a message, on an open connection */
     bool failed;         /* something in the round under way */
     bool incomplete;     /* whatever the logs say */
+    bool unmarked;       /* one of the targets: it does not go live yet */
     bool known;          /* the device, by its cursor: start */
     bool acks;           /* and that it acknowledges by itself */
     uint64_t due_ms;     /* in sleeping, writing */

@@ -191,9 +191,12 @@ enum replay_verdict replay_target_judge(struct replay_target *rt, bool patient)
 {
     const struct replay_marker *m = &rt->marker;
     if (m->epoch == 0 && patient) {
+        if (rt->unmarked)
+            return REPLAY_GOES_ON;
         replay_target_undo(rt);
         return REPLAY_MUST_WAIT;
     }
+    rt->unmarked = m->epoch == 0 && !rt->known;
     rt->incomplete |= m->epoch == 0 || (m->since != 0 && rt->start < m->since && m->since <= rt->floor);
     bool news = is_news(rt, m);
     rt->known = true;

@@ -106,7 +106,7 @@ void replay_send_marker(struct replay *r, struct replay_target *rt, unsigned buc
 
 static void ask_target(struct replay *r, struct replay_target *rt)
 {
-    rt->asked = !rt->known || rt->waiting;
+    rt->asked = !rt->known || rt->waiting || rt->unmarked;
     for (size_t k = 0; k < REPLAY_LOGS; k++) {
         struct replay_log *log = &rt->logs[k];
         replay_log_look(rt, log);
@@ -208,15 +208,18 @@ bool replay_is_patient(struct replay *r, bool missing)
 static enum replay_verdict judge(struct replay *r)
 {
     enum replay_verdict worst = REPLAY_GOES_ON;
+    bool was_unmarked = r->unmarked;
+    r->unmarked = false;
     for (size_t i = 0; i < r->count; i++) {
         struct replay_target *rt = &r->targets[i];
         enum replay_verdict v = REPLAY_GOES_ON;
         if (rt->asked)
             v = replay_target_judge(rt, replay_is_patient(r, rt->marker.epoch == 0));
         rt->asked = false;
+        r->unmarked |= rt->unmarked;
         worst = MAX(worst, v);
     }
-    if (worst == REPLAY_GOES_ON)
+    if (!r->unmarked && (was_unmarked || worst == REPLAY_GOES_ON))
         r->waiting_ms = 0;
     return worst;
 }

@@ -33,11 +33,11 @@ static void go_live(struct replay *r)
         replay_await_client(r);
 }
 
-/* Ids of a second log were given when it was refilled: no positions. A client that stops in the midst of it must start
- * it anew. */
+/* Ids of a second log were given when it was refilled: no positions. A client that stops in the midst of it, or before
+ * it is known whether there is one, must start it anew. */
 static uint64_t position_of_event(struct replay *r, const struct replay_log *log, uint64_t id)
 {
-    if (log->which == TARGET_LOG)
+    if (log->which == TARGET_LOG && !r->unmarked)
         r->position = MAX(r->position, bus_position(r->all->bus, id));
     return r->position;
 }
@@ -122,13 +122,16 @@ static bool deliver_merged(struct replay *r)
 
 void replay_stream(struct replay *r)
 {
-    if (deliver_merged(r)) {
+    bool all = deliver_merged(r);
+    if (all && !r->unmarked) {
         go_live(r);
         return;
     }
     replay_account(r);
     if (outbox_bytes(&r->conn->outbox) > 0)
         replay_await_client(r);
+    else if (all)
+        replay_try_again_later(r);
     else
         replay_wait_for_room(r);
 }

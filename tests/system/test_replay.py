@@ -350,6 +350,40 @@ def test_a_redis_that_was_wiped(build, folder):
         assert hello["recovered"] and numbers(take(client, 1)) == [9]
 
 
+def test_routers_that_take_long_to_see_a_wipe(build, folder):
+    """The client is told that something is missing, and gets what is refilled all the same; another target's events do
+    not wait, but whoever has only those must not be taken to have the rest."""
+    with running(build, folder) as (alone, history):
+        ids = history.add("u:u", range(5))
+        history.client("FLUSHALL")
+        history.mark("g")
+        client, hello = alone.resume(last_id=text_of(ids[1]))
+        assert hello["recovered"] is False and hello["replay"] == 0, hello
+        history.add("g", [100, 101])
+        early = take(client, 2)
+        assert numbers(early) == [100, 101] and {m["id"] for m in early} == {text_of(ids[1])}, early
+        history.mark("u:u", epoch=8, since=history.beat(), refilling=1, **{"r:t#0/0": 5})
+        history.sender.epoch = 8
+        history.add("u:u", range(5, 8))
+        silent(client, 0.6)
+        history.add_refilled("u:u", range(5))
+        history.client("HSET", marker("u:u"), "refilling", 0)
+        assert numbers(take(client, 8)) == list(range(8))
+        history.add("u:u", [8])
+        assert numbers(take(client, 1)) == [8]
+        assert alone.gateway.metric("tidegate_gateway_replaying") == 0
+
+
+def test_routers_that_never_see_a_wipe(build, folder):
+    with running(build, folder, REFILL_WAIT="500ms") as (alone, history):
+        ids = history.add("u:u", range(5))
+        history.client("FLUSHALL")
+        history.mark("g")
+        _, hello = alone.resume(last_id=text_of(ids[1]))
+        assert hello["recovered"] is False and hello["replay"] == 0, hello
+        wait_until(lambda: alone.gateway.metric("tidegate_gateway_replaying") == 0, 20, "it is live")
+
+
 def test_a_refill_that_takes_too_long(build, folder):
     with running(build, folder, REFILL_WAIT="500ms") as (alone, history):
         ids = history.add("u:u", range(5))

@@ -239,6 +239,23 @@ static void a_marker_that_nobody_makes(void **state)
     answer_marker(NULL, NULL, NULL, NULL);
     assert_int_equal(replay_target_judge(&rt, false), REPLAY_GOES_ON);
     assert_false(replay_target_is_complete(&rt));
+    assert_true(rt.unmarked);
+    answer_read(live, true, "6-0 5-0 a", NULL);
+    assert_int_equal(judge(NULL, NULL, NULL), REPLAY_GOES_ON); /* what is there is believed meanwhile */
+    assert_false(piece_is_empty(&live->piece));
+    assert_true(rt.unmarked);
+    assert_int_equal(replay_target_judge(&rt, false), REPLAY_GOES_ON);
+    assert_false(rt.unmarked);
+}
+
+static void a_marker_that_is_made_late(void **state)
+{
+    answer_marker(NULL, NULL, NULL, NULL);
+    assert_int_equal(replay_target_judge(&rt, false), REPLAY_GOES_ON);
+    assert_int_equal(judge("8", "9-0", "1"), REPLAY_MUST_WAIT);
+    assert_false(rt.unmarked);
+    assert_int_equal(judge("8", "9-0", "0"), REPLAY_STARTS_ANEW);
+    assert_true(replay_log_wants(&rt, second));
 }
 
 static void counting(void **state)
@@ -269,6 +286,7 @@ int main(void)
         LOG_TEST(a_loss_beyond_the_retention),
         LOG_TEST(a_bucket_lost_in_the_midst_of_it),
         LOG_TEST(a_marker_that_nobody_makes),
+        LOG_TEST(a_marker_that_is_made_late),
         LOG_TEST(counting),
     };
     return cmocka_run_group_tests_name("replay_log", tests, NULL, NULL);
