@@ -42,23 +42,35 @@ static struct frame *frame_for(struct parcel *p, const struct dialect *d)
     return p->frames[d->id];
 }
 
-/* Whether the event is new to a member that may lack some; it has it from now on. */
+/* Whether the event is new to a member whose own account differs from the channel's; it has it from now on. */
 static bool is_new_to(struct parcel *p, struct seen *had)
 {
     if (!p->placed && p->event != NULL && envelope_coordinate(p->event, &p->at) == 0)
         p->part = seen_part(p->at.part);
     p->placed = true;
-    return p->part != 0 && seen_take(had, p->part, p->at.offset, p->at.n);
+    return p->part != 0 ? seen_take(had, p->part, p->at.offset, p->at.n) : !p->again;
 }
 
-static bool is_for(struct parcel *p, const struct member *m, uint64_t id)
+/* The channel has come as far as the member's replay had read. */
+static void catch_up(struct member *m, uint64_t id)
+{
+    if (id == m->from && !hub_has_lost(m->target))
+        member_had_all(m);
+}
+
+static bool is_for(struct parcel *p, struct member *m, uint64_t id)
 {
     if (m->conn->state != CONN_OPEN)
         return false;
-    if (id != 0 && (id <= m->from || conn_is_behind(m->conn)))
+    if (id == 0)
+        return true;
+    if (conn_is_behind(m->conn))
         return false;
-    bool lacked = id != 0 && m->had != NULL && is_new_to(p, m->had);
-    return lacked || !p->again;
+    if (id <= m->from) {
+        catch_up(m, id);
+        return false;
+    }
+    return m->had != NULL ? is_new_to(p, m->had) : !p->again;
 }
 
 /* Not to members that have all up to this id; 0: to all. */
@@ -66,7 +78,7 @@ static size_t queue_to_members(struct target *t, struct parcel *p, uint64_t id)
 {
     size_t count = 0;
     LIST_EACH_SAFE (it, &t->members) {
-        const struct member *m = CONTAINER_OF(it, struct member, of_target);
+        struct member *m = CONTAINER_OF(it, struct member, of_target);
         struct conn *c = m->conn;
         if (!is_for(p, m, id))
             continue;

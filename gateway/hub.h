@@ -54,8 +54,9 @@ struct member {
     struct target *target;
     struct conn *conn;
     uint64_t from; /* events with this id or less are not for it: it has them from its replay. 0: all are */
-    /* Owned; NULL: all up to `from` it has indeed. Else its replay did not find what Redis had lost: what routers
-     * append again is for it, but for what it got on this connection, which stands here. */
+    /* Owned; NULL: it has what its channel has seen. Else its replay did not find what Redis had lost, or read more
+     * than the channel has brought: what routers append again is for it, but for what it got on this connection, which
+     * stands here. */
     struct seen *had;
 };
 

@@ -27,7 +27,8 @@ struct replay {
     bool known;          /* the device, by its cursor: start */
     bool acks;           /* and that it acknowledges by itself */
     uint64_t due_ms;     /* in sleeping, writing */
-    uint64_t waiting_ms; /* since when for routers; 0: not */
+    uint64_t waiting_ms; /* since when for what routers refill; 0: not */
+    uint64_t missing_ms; /* since when for a marker */
     uint64_t start;      /* where the client stood */
     uint64_t position;   /* written last */
     size_t held;         /* bytes accounted for */

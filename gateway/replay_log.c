@@ -182,21 +182,26 @@ static enum replay_verdict judge_refill(struct replay_target *rt, const struct r
     if (m->refilling && patient)
         return REPLAY_MUST_WAIT;
     rt->waiting = false;
-    rt->refilled = !m->refilling;
+    rt->refilled = m->epoch != 0 && !m->refilling;
     rt->incomplete |= m->from_ms * 1000 > rt->start;
     return REPLAY_STARTS_ANEW;
+}
+
+/* Nothing is delivered that was read without a marker: what of it comes first is known when the marker is there. */
+static enum replay_verdict judge_missing(struct replay_target *rt, bool patient)
+{
+    replay_target_undo(rt);
+    rt->unmarked |= !patient;
+    rt->incomplete |= rt->unmarked;
+    return rt->unmarked ? REPLAY_GOES_ON : REPLAY_MUST_WAIT;
 }
 
 enum replay_verdict replay_target_judge(struct replay_target *rt, bool patient)
 {
     const struct replay_marker *m = &rt->marker;
-    if (m->epoch == 0 && patient) {
-        if (rt->unmarked)
-            return REPLAY_GOES_ON;
-        replay_target_undo(rt);
-        return REPLAY_MUST_WAIT;
-    }
-    rt->unmarked = m->epoch == 0 && !rt->known;
+    if (m->epoch == 0 && (patient || !rt->unmarked))
+        return judge_missing(rt, patient);
+    rt->unmarked = false;
     rt->incomplete |= m->epoch == 0 || (m->since != 0 && rt->start < m->since && m->since <= rt->floor);
     bool news = is_news(rt, m);
     rt->known = true;

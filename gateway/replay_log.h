@@ -49,7 +49,7 @@ struct replay_target {
     bool lost;                   /* the bucket was lost after the client's position */
     bool refilled;               /* all that could be refilled is there */
     bool waiting;                /* for that: the second log is not read yet */
-    bool unmarked;               /* for long: taken for what is there, and the marker is still waited for */
+    bool unmarked;               /* for long: others do not wait for it any more, it still does */
     bool asked;                  /* in the round under way */
     bool incomplete;             /* something is missing for sure */
     struct seen had;             /* what was delivered of it on this connection */

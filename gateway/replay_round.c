@@ -198,28 +198,31 @@ static bool announce(struct replay *r)
 bool replay_is_patient(struct replay *r, bool missing)
 {
     uint64_t now = r->all->ctx->loop->now_ms, most = r->all->ctx->cfg->refill_wait;
+    uint64_t *since = missing ? &r->missing_ms : &r->waiting_ms;
     if (missing && r->stage < REPLAY_STREAMING)
         most = MIN(most, MARKER_WAIT_MS);
-    if (r->waiting_ms == 0)
-        r->waiting_ms = now;
-    return now - r->waiting_ms < most;
+    if (*since == 0)
+        *since = now;
+    return now - *since < most;
 }
 
 static enum replay_verdict judge(struct replay *r)
 {
     enum replay_verdict worst = REPLAY_GOES_ON;
-    bool was_unmarked = r->unmarked;
+    bool any_missing = false;
     r->unmarked = false;
     for (size_t i = 0; i < r->count; i++) {
         struct replay_target *rt = &r->targets[i];
-        enum replay_verdict v = REPLAY_GOES_ON;
-        if (rt->asked)
-            v = replay_target_judge(rt, replay_is_patient(r, rt->marker.epoch == 0));
+        bool missing = rt->asked && rt->marker.epoch == 0;
+        enum replay_verdict v = rt->asked ? replay_target_judge(rt, replay_is_patient(r, missing)) : REPLAY_GOES_ON;
         rt->asked = false;
+        any_missing |= missing;
         r->unmarked |= rt->unmarked;
         worst = MAX(worst, v);
     }
-    if (!r->unmarked && (was_unmarked || worst == REPLAY_GOES_ON))
+    if (!any_missing)
+        r->missing_ms = 0;
+    if (worst == REPLAY_GOES_ON)
         r->waiting_ms = 0;
     return worst;
 }

@@ -3,15 +3,14 @@
 #include "common/traceparent.h"
 #include "gateway/replay_internal.h"
 
-/* What Redis lost may still be on its way back. And a position beyond the target's last event is another target's: it
- * proves nothing of what is lost of this one. */
-static bool has_all(const struct replay_target *rt)
+/* No more and no less than its channel. What Redis lost may still be on its way back. A position beyond the target's
+ * last event is another target's: it proves nothing of what is lost of this one. And what was read ahead of the channel
+ * is a repeat for this member alone, should Redis lose it now. */
+static bool has_what_its_channel_has(const struct replay_target *rt)
 {
     const struct target *t = rt->member->target;
     const struct replay_log *log = &rt->logs[REPLAY_LIVE];
-    if (hub_has_lost(t) || (log->sure == rt->start && rt->start > t->last_id))
-        return false;
-    return log->sure >= log->read;
+    return !hub_has_lost(t) && log->sure >= log->read && log->read <= t->last_id;
 }
 
 static void go_live(struct replay *r)
@@ -19,7 +18,7 @@ static void go_live(struct replay *r)
     for (size_t i = 0; i < r->count; i++) {
         struct replay_target *rt = &r->targets[i];
         rt->member->from = rt->logs[REPLAY_LIVE].read;
-        if (has_all(rt))
+        if (has_what_its_channel_has(rt))
             member_had_all(rt->member);
         else
             member_had(rt->member, &rt->had);
@@ -122,15 +121,14 @@ static bool deliver_merged(struct replay *r)
 
 void replay_stream(struct replay *r)
 {
-    bool all = deliver_merged(r);
-    if (all && !r->unmarked) {
+    if (deliver_merged(r) && !r->unmarked) {
         go_live(r);
         return;
     }
     replay_account(r);
     if (outbox_bytes(&r->conn->outbox) > 0)
         replay_await_client(r);
-    else if (all)
+    else if (r->unmarked)
         replay_try_again_later(r);
     else
         replay_wait_for_room(r);

@@ -130,9 +130,11 @@ static void know(struct assignment *a, const struct lookup_row *row)
         log_info("commit_of_another_service", LOG_S("topic", row->topic), LOG_I("partition", row->id),
                  LOG_I("offset", row->committed));
     if (row->is_another)
-        say_another(a, p, row->generation, row->low);
-    partition_know(p, row->generation, start_offset(row, consumer_missed(a->consumer, row->topic), a->start),
-                   &row->before);
+        say_another(a, p, row->note.generation, row->low);
+    partition_know(p, row->note.generation, start_offset(row, consumer_missed(a->consumer, row->topic), a->start),
+                   &row->note.before);
+    if (row->note.past != PARTITION_NO_OFFSET)
+        partition_recall(p, row->note.past, a->loop->now_ms, a->overlap_ms);
     p->committed = row->committed;
     p->has_past = row->committed >= 0;
 }
@@ -151,12 +153,11 @@ static void know_group(struct assignment *a, const rd_kafka_topic_partition_list
     a->group = xrealloc(a->group, ((size_t)all->cnt + 1) * sizeof(*a->group));
     for (int i = 0; i < all->cnt; i++) {
         const rd_kafka_topic_partition_t *row = &all->elems[i];
-        uint64_t generation = 1;
-        struct fingerprint before;
+        struct commit_note note = {.generation = 1};
         struct buf part = {0};
-        if (row->offset >= 0 && partition_parse_commit(lookup_metadata(row), &generation, &before) != 0)
-            generation = 1;
-        coordinate_append_part(&part, slice_of(row->topic), generation, (uint32_t)row->partition);
+        if (row->offset >= 0)
+            (void)partition_parse_commit(lookup_metadata(row), &note);
+        coordinate_append_part(&part, slice_of(row->topic), note.generation, (uint32_t)row->partition);
         buf_byte(&part, '\0');
         a->group[a->group_count++] = part.p;
     }

@@ -42,13 +42,12 @@ static int add_topic(struct lookup *l, const char *name)
 /* A commit of an earlier generation is older whatever its offset; one of another service has none. */
 static bool is_newer(const rd_kafka_topic_partition_t *a, const rd_kafka_topic_partition_t *b)
 {
-    uint64_t generation_a, generation_b;
-    struct fingerprint unused;
-    if (partition_parse_commit(lookup_metadata(a), &generation_a, &unused) != 0)
+    struct commit_note of_a, of_b;
+    if (partition_parse_commit(lookup_metadata(a), &of_a) != 0)
         return false;
-    if (b->offset < 0 || partition_parse_commit(lookup_metadata(b), &generation_b, &unused) != 0)
+    if (b->offset < 0 || partition_parse_commit(lookup_metadata(b), &of_b) != 0)
         return true;
-    return generation_a != generation_b ? generation_a > generation_b : a->offset > b->offset;
+    return of_a.generation != of_b.generation ? of_a.generation > of_b.generation : a->offset > b->offset;
 }
 
 /* Kafka forgets a group's commits of a topic that is deleted, some time after it is gone; we do not. */
@@ -112,9 +111,7 @@ static void fill_commit(struct lookup *l, struct lookup_row *row)
     if (commit == NULL || commit->offset < 0)
         return;
     row->committed = commit->offset;
-    row->is_foreign = partition_parse_commit(lookup_metadata(commit), &row->generation, &row->before) != 0;
-    if (row->is_foreign)
-        row->generation = 1;
+    row->is_foreign = partition_parse_commit(lookup_metadata(commit), &row->note) != 0;
 }
 
 static int fill_ends(struct lookup *l, struct lookup_row *row)
@@ -142,10 +139,11 @@ static void start_generation(struct lookup *l, struct lookup_row *row)
 {
     rd_kafka_topic_partition_t *commit = rd_kafka_topic_partition_list_find(l->commits, row->topic, row->id);
     char text[32];
-    int n = snprintf(text, sizeof(text), "tg1 %" PRIu64, ++row->generation);
+    int n = snprintf(text, sizeof(text), "tg1 %" PRIu64, ++row->note.generation);
     row->is_another = true;
     row->committed = -1;
-    row->before = (struct fingerprint){.known = false};
+    row->note.before = (struct fingerprint){.known = false};
+    row->note.past = PARTITION_NO_OFFSET;
     commit->offset = row->low;
     consumer_set_metadata(commit, slice_make(text, (size_t)n));
 }
@@ -160,12 +158,12 @@ static int judge_record(struct lookup *l, struct lookup_row *row, const struct p
 {
     if (!peek->record.known)
         return 0; /* it is gone, or was not read in time */
-    if (row->before.known && !is_same(peek->record, row->before)) {
+    if (row->note.before.known && !is_same(peek->record, row->note.before)) {
         if (fill_ends(l, row) != 0)
             return -1;
         start_generation(l, row);
     } else
-        row->before = peek->record;
+        row->note.before = peek->record;
     return 1;
 }
 
@@ -263,7 +261,7 @@ struct lookup *lookup_start(struct loop *loop, const struct lookup_question *q, 
         l->rows[i] = (struct lookup_row){.topic = q->partitions->elems[i].topic,
                                          .id = q->partitions->elems[i].partition,
                                          .committed = -1,
-                                         .generation = 1,
+                                         .note = {.generation = 1, .past = PARTITION_NO_OFFSET},
                                          .low = -1,
                                          .high = -1,
                                          .at_time = -1};

@@ -12,12 +12,11 @@
 struct lookup_row {
     const char *topic; /* in lookup.partitions */
     int32_t id;
-    int64_t committed;   /* of the topic as it is now */
-    bool is_foreign;     /* another service wrote that commit */
-    uint64_t generation; /* of the topic; 1 unless the commit says another */
-    bool is_another;     /* the commit was of a topic of that name that was deleted: the generation is a new one */
-    struct fingerprint before; /* of the record before the commit */
-    bool topic_has_commits;    /* of this group, on any partition of the topic */
+    int64_t committed;       /* of the topic as it is now */
+    bool is_foreign;         /* another service wrote that commit */
+    bool is_another;         /* the commit was of a topic of that name that was deleted: the generation is a new one */
+    struct commit_note note; /* what the commit says, else generation 1 */
+    bool topic_has_commits;  /* of this group, on any partition of the topic */
     /* First offset, end, and the first offset at `since` (the end when there is none): asked where nothing is
      * committed, or of all when ends are what is wanted. */
     int64_t low, high, at_time;

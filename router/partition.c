@@ -196,6 +196,12 @@ static const struct past *past_of(const struct partition *p, unsigned back)
     return &p->past[(p->past_count - 1 - back) % PARTITION_PAST];
 }
 
+void partition_recall(struct partition *p, int64_t past, uint64_t now_ms, uint64_t ago_ms)
+{
+    assert(p->past_count == 0);
+    p->past[p->past_count++] = (struct past){now_ms > ago_ms ? now_ms - ago_ms : 0, past};
+}
+
 /* One that is too young to be followed by another is lowered instead, when the partition was put back. */
 void partition_remember(struct partition *p, uint64_t now_ms, uint64_t step_ms)
 {
@@ -242,12 +248,13 @@ static void take_fingerprint(struct partition *p)
     destroy_message(&p->last);
 }
 
-void partition_commit_text(struct partition *p, struct buf *out)
+void partition_commit_text(struct partition *p, uint64_t ago_ms, struct buf *out)
 {
     take_fingerprint(p);
     buf_printf(out, "tg1 %" PRIu64, p->generation);
     if (p->before.known)
-        buf_printf(out, " %" PRId64 " %016" PRIx64, p->before.timestamp_ms, p->before.hash);
+        buf_printf(out, " %" PRId64 " %016" PRIx64 " %" PRId64, p->before.timestamp_ms, p->before.hash,
+                   partition_past(p, ago_ms));
 }
 
 static int parse_hex(struct slice s, uint64_t *out)
@@ -262,20 +269,33 @@ static int parse_hex(struct slice s, uint64_t *out)
     return s.n == 16 ? 0 : -1;
 }
 
-int partition_parse_commit(struct slice text, uint64_t *generation, struct fingerprint *before)
+static int parse_offset(struct slice s, int64_t *out)
 {
-    *before = (struct fingerprint){.known = false};
-    if (!slice_eq(slice_cut(&text, ' '), SLICE("tg1")))
+    uint64_t n;
+    if (slice_to_u64(s, &n) != 0 || n > INT64_MAX)
         return -1;
-    if (slice_to_u64(slice_cut(&text, ' '), generation) != 0 || *generation == 0)
-        return -1;
+    *out = (int64_t)n;
+    return 0;
+}
+
+static int parse_before(struct slice text, struct commit_note *out)
+{
     if (text.p == NULL)
         return 0;
-    uint64_t timestamp_ms;
-    if (slice_to_u64(slice_cut(&text, ' '), &timestamp_ms) != 0 || timestamp_ms > INT64_MAX ||
-        parse_hex(text, &before->hash) != 0)
+    if (parse_offset(slice_cut(&text, ' '), &out->before.timestamp_ms) != 0 ||
+        parse_hex(slice_cut(&text, ' '), &out->before.hash) != 0 || parse_offset(text, &out->past) != 0)
         return -1;
-    before->timestamp_ms = (int64_t)timestamp_ms;
-    before->known = true;
+    out->before.known = true;
     return 0;
+}
+
+int partition_parse_commit(struct slice text, struct commit_note *out)
+{
+    struct commit_note unknown = {.generation = 1, .past = PARTITION_NO_OFFSET};
+    *out = unknown;
+    if (slice_eq(slice_cut(&text, ' '), SLICE("tg1")) && slice_to_u64(slice_cut(&text, ' '), &out->generation) == 0 &&
+        out->generation > 0 && parse_before(text, out) == 0)
+        return 0;
+    *out = unknown;
+    return -1;
 }

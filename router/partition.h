@@ -101,6 +101,8 @@ int64_t partition_position(const struct partition *p);
 /* Everything below was handed to the pipes, in front of whatever is sent now: what a marker may say. */
 int64_t partition_watermark(const struct partition *p);
 
+/* It was elsewhere before, and stood there ago_ms ago: counts as a memory of its own. Directly after partition_know. */
+void partition_recall(struct partition *p, int64_t past, uint64_t now_ms, uint64_t ago_ms);
 /* While it is placed: remembers where it stands, at most once in step_ms. now_ms: monotonic. */
 void partition_remember(struct partition *p, uint64_t now_ms, uint64_t step_ms);
 /* Where it stood ago_ms before the last such memory, however long ago that is by now: time in which it stood still, for
@@ -108,9 +110,16 @@ void partition_remember(struct partition *p, uint64_t now_ms, uint64_t step_ms);
 int64_t partition_past(const struct partition *p, uint64_t ago_ms);
 
 struct fingerprint fingerprint_of(const rd_kafka_message_t *record);
-/* "tg1 <generation> <timestamp> <hash>", the metadata of a commit of partition_position. */
-void partition_commit_text(struct partition *p, struct buf *out);
-/* Reads that text back: 0, or -1 when somebody else wrote it. */
-int partition_parse_commit(struct slice text, uint64_t *generation, struct fingerprint *before);
+/* What the metadata of a commit say. */
+struct commit_note {
+    uint64_t generation;
+    struct fingerprint before; /* of the record before the position */
+    int64_t past;              /* where it stood some time before, or PARTITION_NO_OFFSET */
+};
+/* "tg1 <generation> <timestamp> <hash> <past>", the metadata of a commit of partition_position; of one whose last
+ * record is not known, "tg1 <generation>". past: where it stood ago_ms ago. */
+void partition_commit_text(struct partition *p, uint64_t ago_ms, struct buf *out);
+/* Reads that text back: 0, or -1 when somebody else wrote it: nothing is known then, and it is generation 1. */
+int partition_parse_commit(struct slice text, struct commit_note *out);
 
 #endif

@@ -241,11 +241,26 @@ static void a_marker_that_nobody_makes(void **state)
     assert_false(replay_target_is_complete(&rt));
     assert_true(rt.unmarked);
     answer_read(live, true, "6-0 5-0 a", NULL);
-    assert_int_equal(judge(NULL, NULL, NULL), REPLAY_GOES_ON); /* what is there is believed meanwhile */
-    assert_false(piece_is_empty(&live->piece));
-    assert_true(rt.unmarked);
+    assert_int_equal(judge(NULL, NULL, NULL), REPLAY_GOES_ON); /* nothing of it waits, nothing is given */
+    assert_true(rt.unmarked && piece_is_empty(&live->piece));
+    answer_read(live, true, "6-0 5-0 a", NULL);
+    assert_int_equal(replay_target_judge(&rt, false), REPLAY_GOES_ON); /* in the end what there is */
+    assert_false(rt.unmarked || piece_is_empty(&live->piece));
+}
+
+/* Lost once more while it was being refilled. */
+static void a_marker_that_goes_again(void **state)
+{
+    assert_int_equal(judge("8", "9-0", "1"), REPLAY_MUST_WAIT);
+    assert_int_equal(judge(NULL, NULL, NULL), REPLAY_MUST_WAIT);
+    answer_marker(NULL, NULL, NULL, NULL);
     assert_int_equal(replay_target_judge(&rt, false), REPLAY_GOES_ON);
-    assert_false(rt.unmarked);
+    assert_true(rt.unmarked);
+    assert_false(replay_target_is_complete(&rt));
+    assert_int_equal(judge(NULL, NULL, NULL), REPLAY_GOES_ON);
+    assert_int_equal(judge("9", "12-0", "1"), REPLAY_MUST_WAIT);
+    assert_int_equal(judge("9", "12-0", "0"), REPLAY_STARTS_ANEW);
+    assert_true(!rt.unmarked && replay_log_wants(&rt, second));
 }
 
 static void a_marker_that_is_made_late(void **state)
@@ -287,6 +302,7 @@ int main(void)
         LOG_TEST(a_bucket_lost_in_the_midst_of_it),
         LOG_TEST(a_marker_that_nobody_makes),
         LOG_TEST(a_marker_that_is_made_late),
+        LOG_TEST(a_marker_that_goes_again),
         LOG_TEST(counting),
     };
     return cmocka_run_group_tests_name("replay_log", tests, NULL, NULL);

@@ -109,27 +109,30 @@ static void test_commit_text(void **state)
     const struct fingerprint before = {.timestamp_ms = 1767434400000, .hash = 0xabc, .known = true};
     struct partition *q = partition_new("t", 0);
     struct buf text = {0};
-    uint64_t generation;
-    struct fingerprint read;
+    struct commit_note read;
     partition_know(q, 4, 10, &before);
+    partition_recall(q, 7, 5000, 30);
     partition_place(q, 10);
-    partition_commit_text(q, &text);
-    assert_int_equal(text.n, strlen("tg1 4 1767434400000 0000000000000abc"));
-    assert_memory_equal(text.p, "tg1 4 1767434400000 0000000000000abc", text.n);
-    assert_int_equal(partition_parse_commit(buf_slice(&text), &generation, &read), 0);
-    assert_int_equal(generation, 4);
-    assert_true(read.known);
-    assert_int_equal(read.timestamp_ms, before.timestamp_ms);
-    assert_int_equal(read.hash, before.hash);
+    partition_remember(q, 5000, 5);
+    partition_commit_text(q, 30, &text);
+    assert_int_equal(text.n, strlen("tg1 4 1767434400000 0000000000000abc 7"));
+    assert_memory_equal(text.p, "tg1 4 1767434400000 0000000000000abc 7", text.n);
+    assert_int_equal(partition_parse_commit(buf_slice(&text), &read), 0);
+    assert_int_equal(read.generation, 4);
+    assert_true(read.before.known);
+    assert_int_equal(read.before.timestamp_ms, before.timestamp_ms);
+    assert_int_equal(read.before.hash, before.hash);
+    assert_int_equal(read.past, 7);
 
     /* another place: the record before it is not known */
     partition_rewind(q);
     partition_place(q, 5);
     buf_clear(&text);
-    partition_commit_text(q, &text);
+    partition_commit_text(q, 30, &text);
     assert_memory_equal(text.p, "tg1 4", text.n);
-    assert_int_equal(partition_parse_commit(buf_slice(&text), &generation, &read), 0);
-    assert_false(read.known);
+    assert_int_equal(partition_parse_commit(buf_slice(&text), &read), 0);
+    assert_false(read.before.known);
+    assert_int_equal(read.past, PARTITION_NO_OFFSET);
     buf_release(&text);
     partition_unref(q);
 }
@@ -174,6 +177,22 @@ static void test_a_place_further_back_is_past_at_once(void **state)
     assert_int_equal(partition_past(p, 1), 120);
 }
 
+static void test_what_it_was_elsewhere_counts(void **state)
+{
+    struct partition *q = partition_new("t", 0);
+    partition_know(q, 1, 100, NULL);
+    partition_recall(q, 60, 1000, 30);
+    assert_int_equal(partition_past(q, 30), 60);
+    partition_place(q, 100);
+    partition_remember(q, 1000, 5);
+    partition_remember(q, 1020, 5);
+    assert_int_equal(partition_past(q, 30), 60);
+    assert_int_equal(partition_past(q, 20), 100);
+    partition_remember(q, 1030, 5);
+    assert_int_equal(partition_past(q, 30), 100);
+    partition_unref(q);
+}
+
 static void test_many_places_in_a_moment_are_one(void **state)
 {
     partition_remember(p, 1000, 5);
@@ -205,14 +224,18 @@ static void test_commits_of_others(void **state)
                                           "tg2 1",
                                           "tg1 1 2",
                                           "tg1 1 2 3",
-                                          "tg1 1 2 GGGGGGGGGGGGGGGG",
-                                          "tg1 1 -1 0000000000000abc",
-                                          "tg1 1 2 00000000000000abc"};
+                                          "tg1 1 2 GGGGGGGGGGGGGGGG 3",
+                                          "tg1 1 -1 0000000000000abc 3",
+                                          "tg1 1 2 00000000000000abc 3",
+                                          "tg1 1 2 0000000000000abc",
+                                          "tg1 1 2 0000000000000abc ",
+                                          "tg1 1 2 0000000000000abc -3",
+                                          "tg1 1 2 0000000000000abc 3 4"};
     for (size_t i = 0; i < ARRAY_LEN(foreign); i++) {
-        uint64_t generation = 1;
-        struct fingerprint before;
-        if (partition_parse_commit(slice_of(foreign[i]), &generation, &before) == 0)
+        struct commit_note note;
+        if (partition_parse_commit(slice_of(foreign[i]), &note) == 0)
             fail_msg("taken for ours: %s", foreign[i]);
+        assert_true(note.generation == 1 && !note.before.known && note.past == PARTITION_NO_OFFSET);
     }
 }
 
@@ -253,6 +276,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_where_it_stood, setup, teardown),
         cmocka_unit_test_setup_teardown(test_time_without_redis_is_no_past, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_place_further_back_is_past_at_once, setup, teardown),
+        cmocka_unit_test(test_what_it_was_elsewhere_counts),
         cmocka_unit_test_setup_teardown(test_many_places_in_a_moment_are_one, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_first_place_is_all_the_past_there_is, setup, teardown),
         cmocka_unit_test(test_commit_text),
