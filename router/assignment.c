@@ -133,8 +133,8 @@ static void know(struct assignment *a, const struct lookup_row *row)
         say_another(a, p, row->note.generation, row->low);
     partition_know(p, row->note.generation, start_offset(row, consumer_missed(a->consumer, row->topic), a->start),
                    &row->note.before);
-    if (row->note.past != PARTITION_NO_OFFSET)
-        partition_recall(p, row->note.past, a->loop->now_ms, a->overlap_ms);
+    p->past = row->note.past;
+    past_resume(&p->past, a->loop->now_ms);
     p->committed = row->committed;
     p->has_past = row->committed >= 0;
 }
@@ -263,16 +263,17 @@ void assignment_second(struct assignment *a)
 }
 
 /* The lowest watermark: what is above it is applied again, and found to be applied. After a loss as far back as
- * gateways may not have heard what is gone now. */
+ * gateways may not have heard what is gone now; a router that comes later sees the loss by markers that do not know
+ * where its partitions begin. */
 static int64_t start_of(const struct assignment *a, const struct partition *p, const struct markers_part *known)
 {
     int64_t offset = known->lowest != MARKERS_NO_WATERMARK ? known->lowest : p->next;
-    return a->lost ? MIN(offset, partition_past(p, a->overlap_ms)) : offset;
+    return a->lost || known->unbound ? MIN(offset, partition_past(p, a->overlap_ms)) : offset;
 }
 
 static uint64_t past_step(const struct assignment *a)
 {
-    return a->overlap_ms / (PARTITION_PAST - 2);
+    return a->overlap_ms / (PAST_MAX - 2);
 }
 
 static void place(struct assignment *a, struct partition *p, const struct markers_part *known,

@@ -1,12 +1,12 @@
 /* A position goes with the fingerprint of the record before it, wherever it is said. */
 #include "router/commits.h"
 
-static void add(struct commits *c, rd_kafka_topic_partition_list_t *list, struct partition *p)
+static void add(rd_kafka_topic_partition_list_t *list, struct partition *p)
 {
     struct buf text = {0};
     rd_kafka_topic_partition_t *element = rd_kafka_topic_partition_list_add(list, p->topic, p->id);
     element->offset = partition_position(p);
-    partition_commit_text(p, c->assignment->overlap_ms, &text);
+    partition_commit_text(p, &text);
     consumer_set_metadata(element, buf_slice(&text));
     buf_release(&text);
     p->copied = p->before.known;
@@ -28,7 +28,7 @@ static rd_kafka_topic_partition_list_t *collect(struct commits *c, const rd_kafk
         struct partition *p = a->rows[i];
         if (!is_due(p) || (set != NULL && rd_kafka_topic_partition_list_find(set, p->topic, p->id) == NULL))
             continue;
-        add(c, list, p);
+        add(list, p);
         p->committed = partition_position(p);
     }
     if (list->cnt > 0) {
@@ -81,7 +81,7 @@ void commits_copy(struct commits *c)
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)a->count);
     for (size_t i = 0; i < a->count; i++)
         if (a->rows[i]->placed && partition_position(a->rows[i]) >= 0)
-            add(c, list, a->rows[i]);
+            add(list, a->rows[i]);
     if (list->cnt > 0)
         end(c, list);
     else

@@ -143,7 +143,7 @@ static void start_generation(struct lookup *l, struct lookup_row *row)
     row->is_another = true;
     row->committed = -1;
     row->note.before = (struct fingerprint){.known = false};
-    row->note.past = PARTITION_NO_OFFSET;
+    row->note.past = (struct past){.count = 0};
     commit->offset = row->low;
     consumer_set_metadata(commit, slice_make(text, (size_t)n));
 }
@@ -261,7 +261,7 @@ struct lookup *lookup_start(struct loop *loop, const struct lookup_question *q, 
         l->rows[i] = (struct lookup_row){.topic = q->partitions->elems[i].topic,
                                          .id = q->partitions->elems[i].partition,
                                          .committed = -1,
-                                         .note = {.generation = 1, .past = PARTITION_NO_OFFSET},
+                                         .note = {.generation = 1},
                                          .low = -1,
                                          .high = -1,
                                          .at_time = -1};

@@ -80,7 +80,7 @@ void partition_know(struct partition *p, uint64_t generation, int64_t start, con
     assert(!p->placed);
     identify(p, generation);
     p->next = start;
-    p->past_count = 0;
+    p->past = (struct past){.count = 0};
     p->before = before != NULL ? *before : (struct fingerprint){.known = false};
     p->known = true;
 }
@@ -191,39 +191,15 @@ int64_t partition_watermark(const struct partition *p)
     return p->next + (FAULT(commit_before_append) ? FAULT_AHEAD : 0);
 }
 
-static const struct past *past_of(const struct partition *p, unsigned back)
-{
-    return &p->past[(p->past_count - 1 - back) % PARTITION_PAST];
-}
-
-void partition_recall(struct partition *p, int64_t past, uint64_t now_ms, uint64_t ago_ms)
-{
-    assert(p->past_count == 0);
-    p->past[p->past_count++] = (struct past){now_ms > ago_ms ? now_ms - ago_ms : 0, past};
-}
-
-/* One that is too young to be followed by another is lowered instead, when the partition was put back. */
 void partition_remember(struct partition *p, uint64_t now_ms, uint64_t step_ms)
 {
-    if (!p->placed)
-        return;
-    unsigned newest = (p->past_count - 1) % PARTITION_PAST;
-    if (p->past_count > 0 && now_ms - p->past[newest].ms < step_ms)
-        p->past[newest].position = MIN(p->past[newest].position, partition_position(p));
-    else
-        p->past[p->past_count++ % PARTITION_PAST] = (struct past){now_ms, partition_position(p)};
+    if (p->placed)
+        past_note(&p->past, partition_position(p), now_ms, step_ms);
 }
 
 int64_t partition_past(const struct partition *p, uint64_t ago_ms)
 {
-    int64_t position = partition_position(p);
-    for (unsigned back = 0; ago_ms > 0 && back < MIN(p->past_count, PARTITION_PAST); back++) {
-        const struct past *past = past_of(p, back);
-        position = MIN(position, past->position);
-        if (past_of(p, 0)->ms - past->ms >= ago_ms)
-            break;
-    }
-    return position;
+    return past_position(&p->past, partition_position(p), ago_ms);
 }
 
 struct fingerprint fingerprint_of(const rd_kafka_message_t *record)
@@ -248,13 +224,14 @@ static void take_fingerprint(struct partition *p)
     destroy_message(&p->last);
 }
 
-void partition_commit_text(struct partition *p, uint64_t ago_ms, struct buf *out)
+void partition_commit_text(struct partition *p, struct buf *out)
 {
     take_fingerprint(p);
     buf_printf(out, "tg1 %" PRIu64, p->generation);
-    if (p->before.known)
-        buf_printf(out, " %" PRId64 " %016" PRIx64 " %" PRId64, p->before.timestamp_ms, p->before.hash,
-                   partition_past(p, ago_ms));
+    if (!p->before.known)
+        return;
+    buf_printf(out, " %" PRId64 " %016" PRIx64, p->before.timestamp_ms, p->before.hash);
+    past_append_text(&p->past, out);
 }
 
 static int parse_hex(struct slice s, uint64_t *out)
@@ -269,33 +246,25 @@ static int parse_hex(struct slice s, uint64_t *out)
     return s.n == 16 ? 0 : -1;
 }
 
-static int parse_offset(struct slice s, int64_t *out)
-{
-    uint64_t n;
-    if (slice_to_u64(s, &n) != 0 || n > INT64_MAX)
-        return -1;
-    *out = (int64_t)n;
-    return 0;
-}
-
 static int parse_before(struct slice text, struct commit_note *out)
 {
+    uint64_t timestamp_ms;
     if (text.p == NULL)
         return 0;
-    if (parse_offset(slice_cut(&text, ' '), &out->before.timestamp_ms) != 0 ||
-        parse_hex(slice_cut(&text, ' '), &out->before.hash) != 0 || parse_offset(text, &out->past) != 0)
+    if (slice_to_u64(slice_cut(&text, ' '), &timestamp_ms) != 0 || timestamp_ms > INT64_MAX ||
+        parse_hex(slice_cut(&text, ' '), &out->before.hash) != 0 || past_parse(text, &out->past) != 0)
         return -1;
+    out->before.timestamp_ms = (int64_t)timestamp_ms;
     out->before.known = true;
     return 0;
 }
 
 int partition_parse_commit(struct slice text, struct commit_note *out)
 {
-    struct commit_note unknown = {.generation = 1, .past = PARTITION_NO_OFFSET};
-    *out = unknown;
+    *out = (struct commit_note){.generation = 1};
     if (slice_eq(slice_cut(&text, ' '), SLICE("tg1")) && slice_to_u64(slice_cut(&text, ' '), &out->generation) == 0 &&
         out->generation > 0 && parse_before(text, out) == 0)
         return 0;
-    *out = unknown;
+    *out = (struct commit_note){.generation = 1};
     return -1;
 }

@@ -5,12 +5,12 @@
 #define TIDEGATE_ROUTER_PARTITION_H
 
 #include "common/buf.h"
+#include "router/past.h"
 
 #include <librdkafka/rdkafka.h>
 
 #define PARTITION_NO_OFFSET (-1)
 /* Positions that are remembered with their time. */
-#define PARTITION_PAST 8
 
 /* A record that was read and is not done with: it waits for its appends, or for its dead letter. */
 struct unfinished {
@@ -25,11 +25,6 @@ struct fingerprint {
     int64_t timestamp_ms;
     uint64_t hash; /* FNV-1a-64 of key and value */
     bool known;
-};
-
-struct past {
-    uint64_t ms;
-    int64_t position;
 };
 
 struct partition {
@@ -59,8 +54,7 @@ struct partition {
     size_t head, count, cap;
     rd_kafka_message_t *last;  /* the newest finished record before the position, while its fingerprint is not taken */
     struct fingerprint before; /* of the record before the position, when last is NULL */
-    struct past past[PARTITION_PAST]; /* a ring */
-    unsigned past_count;              /* ever remembered; the newest is at (past_count - 1) % PARTITION_PAST */
+    struct past past;          /* while it was placed */
 };
 
 /* One step of a record, remembered by whoever carries it out; it holds a ref of the partition. */
@@ -101,12 +95,9 @@ int64_t partition_position(const struct partition *p);
 /* Everything below was handed to the pipes, in front of whatever is sent now: what a marker may say. */
 int64_t partition_watermark(const struct partition *p);
 
-/* It was elsewhere before, and stood there ago_ms ago: counts as a memory of its own. Directly after partition_know. */
-void partition_recall(struct partition *p, int64_t past, uint64_t now_ms, uint64_t ago_ms);
-/* While it is placed: remembers where it stands, at most once in step_ms. now_ms: monotonic. */
+/* While it is placed: notes where it stands, at most once in step_ms. now_ms: monotonic. */
 void partition_remember(struct partition *p, uint64_t now_ms, uint64_t step_ms);
-/* Where it stood ago_ms before the last such memory, however long ago that is by now: time in which it stood still, for
- * want of Redis, does not count. As near to that as is remembered; never above its position. */
+/* Where it stood ago_ms ago (past.h); never above its position. */
 int64_t partition_past(const struct partition *p, uint64_t ago_ms);
 
 struct fingerprint fingerprint_of(const rd_kafka_message_t *record);
@@ -114,11 +105,11 @@ struct fingerprint fingerprint_of(const rd_kafka_message_t *record);
 struct commit_note {
     uint64_t generation;
     struct fingerprint before; /* of the record before the position */
-    int64_t past;              /* where it stood some time before, or PARTITION_NO_OFFSET */
+    struct past past;
 };
-/* "tg1 <generation> <timestamp> <hash> <past>", the metadata of a commit of partition_position; of one whose last
- * record is not known, "tg1 <generation>". past: where it stood ago_ms ago. */
-void partition_commit_text(struct partition *p, uint64_t ago_ms, struct buf *out);
+/* "tg1 <generation> <timestamp> <hash>[ <age>:<position>]*", the metadata of a commit of partition_position: the record
+ * before it, and where the partition stood earlier. Where that record is not known, "tg1 <generation>". */
+void partition_commit_text(struct partition *p, struct buf *out);
 /* Reads that text back: 0, or -1 when somebody else wrote it: nothing is known then, and it is generation 1. */
 int partition_parse_commit(struct slice text, struct commit_note *out);
 
