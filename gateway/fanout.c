@@ -51,13 +51,6 @@ static bool is_new_to(struct parcel *p, struct seen *had)
     return p->part != 0 ? seen_take(had, p->part, p->at.offset, p->at.n) : !p->again;
 }
 
-/* The channel has come as far as the member's replay had read. */
-static void catch_up(struct member *m, uint64_t id)
-{
-    if (id == m->from && !hub_has_lost(m->target))
-        member_had_all(m);
-}
-
 static bool is_for(struct parcel *p, struct member *m, uint64_t id)
 {
     if (m->conn->state != CONN_OPEN)
@@ -67,7 +60,8 @@ static bool is_for(struct parcel *p, struct member *m, uint64_t id)
     if (conn_is_behind(m->conn))
         return false;
     if (id <= m->from) {
-        catch_up(m, id);
+        if (id == m->from)
+            member_caught_up(m);
         return false;
     }
     return m->had != NULL ? is_new_to(p, m->had) : !p->again;

@@ -103,6 +103,13 @@ void member_had_all(struct member *m)
     m->had = NULL;
 }
 
+void member_caught_up(struct member *m)
+{
+    const struct target *t = m->target;
+    if (m->had != NULL && !hub_has_lost(t) && seen_covers(&t->seen, m->had))
+        member_had_all(m);
+}
+
 void hub_leave_all(struct hub *h, struct member **memberships)
 {
     while (*memberships != NULL) {
@@ -148,5 +155,5 @@ void hub_came_again(struct target *t, struct slice part, uint64_t offset, uint64
         return;
     seen_release(&t->lost);
     LIST_EACH (it, &t->members)
-        member_had_all(CONTAINER_OF(it, struct member, of_target));
+        member_caught_up(CONTAINER_OF(it, struct member, of_target));
 }

@@ -88,6 +88,9 @@ struct target *hub_join(struct hub *h, struct conn *c, struct member **membershi
 /* Its replay did not find all: had, which is *taken* and left empty, is what it got. */
 void member_had(struct member *m, struct seen *had);
 void member_had_all(struct member *m);
+/* The channel has come to where its replay had read, or has all again that was lost: from now on it has what its
+ * channel has seen, unless something is still missing there. */
+void member_caught_up(struct member *m);
 void hub_leave_all(struct hub *h, struct member **memberships);
 /* Whether the user has more connections than MAX_CONNECTIONS_PER_USER, over all gateways. DOUBTFUL: those elsewhere are
  * being counted anew; conn_ready is called again then. */
@@ -117,7 +120,7 @@ bool hub_saw(struct target *t, struct slice part, uint64_t offset, uint64_t n);
 
 /* It shows that Redis has lost events of the target. */
 void hub_lost(struct target *t);
-/* What was lost came again up to this coordinate of a part. With the last of it all members have all. */
+/* What was lost came again up to this coordinate of a part. With the last of it members have caught up. */
 void hub_came_again(struct target *t, struct slice part, uint64_t offset, uint64_t n);
 
 #endif

@@ -10,7 +10,7 @@ uint64_t seen_part(struct slice part)
     return hash_keyed(part);
 }
 
-static struct seen_row *find(struct seen *s, uint64_t part)
+static struct seen_row *find(const struct seen *s, uint64_t part)
 {
     for (size_t i = 0; i < s->count; i++)
         if (s->rows[i].part == part)
@@ -71,4 +71,14 @@ void seen_forget(struct seen *s, uint64_t part, uint64_t offset, uint64_t n)
         return;
     s->count--;
     memmove(row, row + 1, (size_t)(s->rows + s->count - row) * sizeof(*row));
+}
+
+bool seen_covers(const struct seen *s, const struct seen *other)
+{
+    for (size_t i = 0; i < other->count; i++) {
+        const struct seen_row *theirs = &other->rows[i], *own = find(s, theirs->part);
+        if (own == NULL || is_beyond(own, theirs->offset, theirs->n))
+            return false;
+    }
+    return true;
 }

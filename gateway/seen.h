@@ -26,6 +26,8 @@ bool seen_take(struct seen *s, uint64_t part, uint64_t offset, uint64_t n);
 void seen_copy(struct seen *s, const struct seen *of);
 /* Forgets the partition, if it had come no further than to this coordinate. */
 void seen_forget(struct seen *s, uint64_t part, uint64_t offset, uint64_t n);
+/* Whether it has come as far as another in each partition. */
+bool seen_covers(const struct seen *s, const struct seen *other);
 /* Leaves it empty and ready. */
 void seen_release(struct seen *s);
 

@@ -529,6 +529,41 @@ static void what_was_lost_comes_again_to_who_may_lack_it(void **state)
     assert_string_equal(log_of(lacks), "again@0-8;again@0-21;y@0-22;");
 }
 
+/* Its replay had read 9 already: a repeat for this member alone, also after all that the channel had seen came again.
+ */
+static void who_was_ahead_gets_nothing_twice(void **state)
+{
+    struct conn *stayed = live("a"), *ahead;
+    struct seen had = {0};
+    for (uint64_t id = 6; id <= 8; id++)
+        publish("a", id, id - 1, "x");
+    ahead = connect_user("a");
+    assert_true(seen_take(&had, seen_part(SLICE("t#1/0")), 9, 0));
+    member_had(ahead->members, &had);
+    ahead->members->from = 9;
+    append_again("a", 20, 7, 8);
+    append_again("a", 21, 20, 9);
+    assert_non_null(ahead->members->had);
+    publish("a", 22, 21, "y");
+    assert_string_equal(log_of(stayed), "x@0-6;x@0-7;x@0-8;again@0-21;y@0-22;");
+    assert_string_equal(log_of(ahead), "y@0-22;");
+}
+
+static void who_was_ahead_is_caught_up_with(void **state)
+{
+    struct conn *ahead = live("a");
+    struct seen had = {0};
+    assert_true(seen_take(&had, seen_part(SLICE("t#1/0")), 7, 0));
+    member_had(ahead->members, &had);
+    ahead->members->from = 7;
+    publish("a", 6, 5, "x");
+    assert_non_null(ahead->members->had);
+    publish("a", 7, 6, "x");
+    assert_null(ahead->members->had);
+    publish("a", 8, 7, "y");
+    assert_string_equal(log_of(ahead), "y@0-8;");
+}
+
 static void what_comes_behind_the_read_is_looked_for_again(void **state)
 {
     struct conn *c = live("a");
@@ -837,6 +872,8 @@ int main(void)
         CHANNEL_TEST(what_the_log_no_longer_keeps_is_told),
         CHANNEL_TEST(what_was_heard_and_is_in_no_log_comes_again),
         CHANNEL_TEST(what_was_lost_comes_again_to_who_may_lack_it),
+        CHANNEL_TEST(who_was_ahead_gets_nothing_twice),
+        CHANNEL_TEST(who_was_ahead_is_caught_up_with),
         CHANNEL_TEST(what_comes_behind_the_read_is_looked_for_again),
         CHANNEL_TEST(after_a_reconnect_only_what_went_on_is_read),
         CHANNEL_TEST(answers_from_before_a_reconnect_do_not_count),

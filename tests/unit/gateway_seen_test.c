@@ -54,12 +54,30 @@ static void test_a_copy_forgets_what_came_that_far(void **state)
     seen_release(&s);
 }
 
+static void test_who_has_come_as_far(void **state)
+{
+    struct seen s = {0}, other = {0};
+    assert_true(seen_covers(&s, &other));
+    assert_true(seen_take(&other, A, 5, 1));
+    assert_false(seen_covers(&s, &other));
+    assert_true(seen_take(&s, A, 5, 0));
+    assert_false(seen_covers(&s, &other));
+    assert_true(seen_take(&s, A, 5, 1));
+    assert_true(seen_covers(&s, &other));
+    assert_true(seen_take(&s, B, 1, 0));
+    assert_true(seen_covers(&s, &other));
+    assert_false(seen_covers(&other, &s));
+    seen_release(&s);
+    seen_release(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_at_or_below_was_seen),
         cmocka_unit_test(test_the_oldest_partition_makes_room),
         cmocka_unit_test(test_a_copy_forgets_what_came_that_far),
+        cmocka_unit_test(test_who_has_come_as_far),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
