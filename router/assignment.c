@@ -372,6 +372,7 @@ static size_t fields_of_new_markers(const struct assignment *a, struct redis_fn_
 static void create_missing(struct assignment *a)
 {
     struct redis_fn_watermark *fields = xmalloc((2 * a->read_count + a->group_count + 1) * sizeof(*fields));
+    a->lost |= !is_first_installation(a); /* who has just come did not know any that could change */
     size_t n = fields_of_new_markers(a, fields);
     say_missing(a, publisher_missing(a->publisher));
     publisher_create_markers(a->publisher, is_first_installation(a) ? REDIS_FN_SINCE_ZERO : REDIS_FN_SINCE_NOW, fields,

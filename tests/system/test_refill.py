@@ -139,6 +139,31 @@ def test_what_may_not_have_been_heard_is_published_again(new_cluster):
     client.close()
 
 
+def test_a_router_that_comes_after_a_loss_publishes_it_again_too(new_cluster):
+    """It finds no markers, or markers that another router made, and knows from the commits where it stood before."""
+    for others in (0, 1):
+        cluster = new_cluster(gateways=1, routers=1 + others, router={"LIVE_OVERLAP": "10m"})
+        users = one_in_each_partition(cluster)
+        devices = [(cluster.connect(user), user) for user in users]
+        produce(cluster, users, range(50))
+        for device, _ in devices:
+            device.tasks(50)
+        assert cluster.routers[0].stop() == 0
+        flushall(cluster)
+        cluster.routers[0].start()
+        produce(cluster, users, range(50, 60))
+        for device, user in devices:
+            assert [message["task_id"] for message in device.tasks(10, 60)] == list(range(50, 60)), user
+        wait_whole(cluster)
+        client = cluster.redis_client()
+        for user in users:
+            wait_live(cluster, user, 59)
+            assert [entry.number for entry in logs.live(client, cluster.topic, f"u:{user}")] == list(range(60)), user
+            assert logs.second(client, cluster.topic, f"u:{user}") == []
+        client.close()
+        cluster.stop()
+
+
 def test_redis_started_again_empty(new_cluster):
     cluster = new_cluster(gateways=1, router=AT_ONCE)
     users = [cluster.user() for _ in range(4)]

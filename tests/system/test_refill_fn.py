@@ -19,7 +19,7 @@ def test_a_marker_says_what_is_to_be_refilled(folder):
     with running(folder) as (_, client):
         lost_marker(client, "u:1")
         fields = marker_of(client, "u:1")
-        assert int(fields.pop("since").replace("-", "")) > 10 ** 15
+        assert int(fields.pop("since").split("-")[0]) > 10 ** 12
         assert fields == {"epoch": "7", f"r:{P}": "100", P: "100", f"r:{Q}": "?", "refilling": "2"}
         assert client(*new_pipe().mark("u:2", {f"r:{P}": 100, P: 100, f"r:{Q}": "?"}, create=ZERO)) == 7
         assert marker_of(client, "u:2") == {"epoch": "7", "since": "0", P: "100"}, "nothing came before"
