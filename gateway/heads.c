@@ -113,7 +113,8 @@ void heads_ask(struct heads *h, struct target *t)
 
 void heads_sweep(struct heads *h, unsigned bucket)
 {
-    struct gathered g = {.n = 0};
+    struct gathered g; /* not cleared whole: it is large, and most buckets are empty */
+    g.n = g.bytes = 0;
     if (!redis_library_is_usable(h->library))
         return;
     LIST_EACH (it, &h->hub->buckets[bucket]) {
