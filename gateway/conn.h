@@ -60,21 +60,22 @@ struct conn_more {
     uint64_t last_id;
 };
 
+/* What each delivery touches stands first: one or two cache lines, and not three. */
 struct conn {
     struct conn_home *home;
     const struct dialect *dialect;
     struct transport *transport; /* owned; NULL once dead */
     struct outbox outbox;
-    struct member *members;    /* its targets, by hub.h */
     struct conn_more *more;    /* owned; NULL for most that are open */
-    struct roster_place place; /* due: next heartbeat; joining, closing: the deadline */
-    uint64_t expires_s;        /* the token's exp, seconds since 1970; 0: never */
-    struct limit_entry *ip;    /* its place in the count of its address; NULL: not counted */
     uint32_t heard_ms;         /* when the client last said anything: the loop's clock, its low bits */
     uint8_t state : 7;         /* enum conn_state */
     bool resumes : 1;          /* it comes back to where it stood: it named a position or a device, and is open */
     uint8_t reason;            /* enum close_reason, once closing or dead */
     uint16_t active_s;         /* when an event was last sent to it: the loop's clock in seconds, its low bits */
+    struct roster_place place; /* due: next heartbeat; joining, closing: the deadline */
+    struct member *members;    /* its targets, by hub.h */
+    uint64_t expires_s;        /* the token's exp, seconds since 1970; 0: never */
+    struct limit_entry *ip;    /* its place in the count of its address; NULL: not counted */
 };
 
 /* What the handshake found out. */

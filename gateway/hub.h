@@ -50,14 +50,14 @@ struct target {
 
 struct member {
     struct list of_target;
-    struct member *next_of_conn;
-    struct target *target;
     struct conn *conn;
     uint64_t from; /* events with this id or less are not for it: it has them from its replay. 0: all are */
     /* Owned; NULL: it has what its channel has seen. Else its replay did not find what Redis had lost, or read more
      * than the channel has brought: what routers append again is for it, but for what it got on this connection, which
      * stands here. */
     struct seen *had;
+    struct member *next_of_conn;
+    struct target *target;
 };
 
 /* Who wants to know what happens in a hub; set by the worker. */

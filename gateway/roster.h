@@ -21,7 +21,8 @@ struct roster {
 
 /* A connection's place, embedded in it. */
 struct roster_place {
-    struct list by_due, dirty, watched;
+    struct list dirty; /* first: beside what else a delivery touches (conn.h) */
+    struct list by_due, watched;
     uint64_t due_ms, watch_due_ms;
 };
 
