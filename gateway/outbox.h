@@ -1,6 +1,6 @@
 /* What one connection has still to write: frames by reference, oldest first. At most one write is outstanding at a
- * time; the frames it carries stay here, in flight, until it is done. An empty outbox is one pointer and no memory.
- * Zero-initialised is empty and ready. */
+ * time; the frames it carries stay here, in flight, until it is done. One frame, which is all that most ever hold,
+ * needs no memory of its own. Zero-initialised is empty and ready. */
 #ifndef TIDEGATE_GATEWAY_OUTBOX_H
 #define TIDEGATE_GATEWAY_OUTBOX_H
 
@@ -13,7 +13,11 @@ struct outbox_queue {
 };
 
 struct outbox {
-    struct outbox_queue *q; /* NULL while empty */
+    union {
+        struct frame *one;
+        struct outbox_queue *q; /* owned, and not empty */
+    };
+    enum { OUTBOX_EMPTY, OUTBOX_ONE_WAITS, OUTBOX_ONE_IN_FLIGHT, OUTBOX_QUEUE } holds;
 };
 
 enum outbox_result { OUTBOX_OK, OUTBOX_FULL };
@@ -35,18 +39,20 @@ void outbox_release(struct outbox *o);
 
 static inline size_t outbox_bytes(const struct outbox *o)
 {
-    return o->q != NULL ? o->q->bytes : 0;
+    if (o->holds == OUTBOX_QUEUE)
+        return o->q->bytes;
+    return o->holds != OUTBOX_EMPTY ? o->one->size : 0;
 }
 
 static inline bool outbox_in_flight(const struct outbox *o)
 {
-    return o->q != NULL && o->q->in_flight > 0;
+    return o->holds == OUTBOX_ONE_IN_FLIGHT || (o->holds == OUTBOX_QUEUE && o->q->in_flight > 0);
 }
 
 /* Something to take, once nothing is in flight. */
 static inline bool outbox_waiting(const struct outbox *o)
 {
-    return o->q != NULL && o->q->count > o->q->in_flight;
+    return o->holds == OUTBOX_ONE_WAITS || (o->holds == OUTBOX_QUEUE && o->q->count > o->q->in_flight);
 }
 
 #endif

@@ -33,7 +33,7 @@ static unsigned number_in(struct slice bytes)
     return (unsigned)number;
 }
 
-static void empty_costs_a_pointer(void **state)
+static void empty_costs_no_memory(void **state)
 {
     struct outbox o = {0};
     struct slice iov[1];
@@ -84,6 +84,38 @@ static void memory_goes_when_the_last_frame_is_written(void **state)
     outbox_written(&o);
     assert_int_equal(frame_live(), 0);
     assert_null(o.q);
+}
+
+static void one_frame_waits_without_memory(void **state)
+{
+    struct outbox o = {0};
+    push_number(&o, 7, NO_LIMIT);
+    assert_int_equal(o.holds, OUTBOX_ONE_WAITS);
+    assert_int_equal(outbox_bytes(&o), 3);
+    push_number(&o, 8, NO_LIMIT);
+    assert_int_equal(o.holds, OUTBOX_QUEUE);
+    assert_int_equal(outbox_bytes(&o), 6);
+    outbox_drop_waiting(&o);
+    assert_int_equal(o.holds, OUTBOX_EMPTY);
+}
+
+static void what_comes_behind_one_in_flight_waits(void **state)
+{
+    struct outbox o = {0};
+    struct slice iov[4];
+    push_number(&o, 1, NO_LIMIT);
+    assert_int_equal(outbox_take(&o, iov, 4), 1);
+    outbox_drop_waiting(&o); /* nothing does */
+    assert_int_equal(outbox_bytes(&o), 3);
+    push_number(&o, 2, NO_LIMIT);
+    assert_true(outbox_in_flight(&o));
+    assert_true(outbox_waiting(&o));
+    assert_int_equal(number_in(iov[0]), 1);
+    outbox_written(&o);
+    assert_int_equal(frame_live(), 1);
+    assert_int_equal(outbox_take(&o, iov, 4), 1);
+    assert_int_equal(number_in(iov[0]), 2);
+    outbox_release(&o);
 }
 
 static void the_bound_counts_what_is_in_flight(void **state)
@@ -168,9 +200,11 @@ static void a_steady_queue_stays_small(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(empty_costs_a_pointer, none_alive),
+        cmocka_unit_test_teardown(empty_costs_no_memory, none_alive),
         cmocka_unit_test_teardown(frames_leave_in_order, none_alive),
         cmocka_unit_test_teardown(memory_goes_when_the_last_frame_is_written, none_alive),
+        cmocka_unit_test_teardown(one_frame_waits_without_memory, none_alive),
+        cmocka_unit_test_teardown(what_comes_behind_one_in_flight_waits, none_alive),
         cmocka_unit_test_teardown(the_bound_counts_what_is_in_flight, none_alive),
         cmocka_unit_test_teardown(dropping_what_waits_leaves_the_write_alone, none_alive),
         cmocka_unit_test_teardown(a_frame_is_shared_among_outboxes, none_alive),
