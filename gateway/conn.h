@@ -162,7 +162,11 @@ void conn_mark_dirty(struct conn *c);
 /* The transport is no more (or its goodbye is done): to be freed after this turn. */
 void conn_gone(struct conn *c, enum close_reason why);
 
-/* From the worker: writes what waits; the heartbeat's moment has come; frees. */
+/* From the worker: will write soon; writes what waits; the heartbeat's moment has come; frees. */
+static inline void conn_fetch(const struct conn *c)
+{
+    c->transport->ops->fetch(c->transport);
+}
 void conn_flush(struct conn *c);
 void conn_beat(struct conn *c);
 /* Does the peer live? */

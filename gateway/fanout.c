@@ -74,6 +74,7 @@ static size_t queue_to_members(struct target *t, struct parcel *p, uint64_t id)
     LIST_EACH_SAFE (it, &t->members) {
         struct member *m = CONTAINER_OF(it, struct member, of_target);
         struct conn *c = m->conn;
+        __builtin_prefetch(CONTAINER_OF(it_next, struct member, of_target)->conn); /* behind the last: of no use */
         if (!is_for(p, m, id))
             continue;
         struct frame *f = frame_for(p, c->dialect);

@@ -11,6 +11,8 @@ struct transport;
 struct transport_ops {
     /* Begins to read: once the connection is ready to hear, or is being closed. */
     void (*start)(struct transport *t);
+    /* Flush follows soon: brings what it will touch into the cache. */
+    void (*fetch)(struct transport *t);
     /* Writes what the connection's outbox holds, unless a write is under way. */
     void (*flush)(struct transport *t);
     /* Asks the peer's protocol stack for a sign of life, behind all that waits; the answer repeats the payload. */
