@@ -81,6 +81,9 @@ def main():
         for row in rows:
             print(f"{row.name:22} x{row.short:<4} x{row.count:<5} {row.says}")
         return 0
+    if not rows:
+        print(f"no scenario's name holds '{options.k}' (--list prints them)", file=sys.stderr)
+        return 2
     if options.seed is None:
         options.seed = random.randrange(1 << 31)
     options.jobs = options.jobs or (JOBS_SHORT if options.short else 1)
@@ -88,17 +91,16 @@ def main():
     proc.exit_on_sigterm()
     started = time.monotonic()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="tidegate-chaos-"))
-    results = run(rows, options, folder) if rows else []
+    results = run(rows, options, folder)
     print(table(results))
     counts = {word: sum(result.outcome == word for result in results) for word in ("ok", "FAIL", "skip")}
-    failed = counts["FAIL"] if rows else 1
-    if failed or options.keep:
+    if counts["FAIL"] or options.keep:
         print(f"logs and ledgers: {folder}")
     else:
         shutil.rmtree(folder)
     print(f"seed {options.seed}, {time.monotonic() - started:.0f} s")
-    print(f"{options.name}: {counts['ok']} passed, {failed} failed, {counts['skip']} skipped")
-    return 1 if failed else 0
+    print(f"{options.name}: {counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
+    return 1 if counts["FAIL"] else 0
 
 
 if __name__ == "__main__":

@@ -88,6 +88,9 @@ def main():
     if options.list:
         print("\n".join(name for name, _ in tests))
         return 0
+    if not tests:
+        print(f"{options.name or options.part}: no test's name holds '{options.k}' (--list prints them)", file=sys.stderr)
+        return 2
     proc.exit_on_sigterm()
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f"tidegate-{pathlib.Path(options.part).name}-"))
     try:
@@ -99,9 +102,8 @@ def main():
         print(f"logs: {folder}")
     else:
         shutil.rmtree(folder)
-    failed = counts["FAIL"] if tests else 1
-    print(f"{options.name or options.part}: {counts['ok']} passed, {failed} failed, {counts['skip']} skipped")
-    return 1 if failed else 0
+    print(f"{options.name or options.part}: {counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
+    return 1 if counts["FAIL"] else 0
 
 
 if __name__ == "__main__":

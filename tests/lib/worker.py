@@ -98,15 +98,17 @@ class World:
 
 
 def load(part, word=""):
-    """The test functions of a part, in the order of files and lines, whose name holds `word`."""
+    """The test functions of a part, in the order of files and lines, whose name holds `word`, as it is written or as it is
+    printed."""
     tests = []
     for file in sorted((proc.ROOT / "tests" / part).glob("test_*.py")):
         spec = importlib.util.spec_from_file_location(file.stem, file)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         for name, function in vars(module).items():
-            if name.startswith("test_") and inspect.isfunction(function) and word in f"{file.stem}.{name}":
-                tests.append((f"{file.stem.removeprefix('test_')}.{name.removeprefix('test_')}", function))
+            long, short = f"{file.stem}.{name}", f"{file.stem.removeprefix('test_')}.{name.removeprefix('test_')}"
+            if name.startswith("test_") and inspect.isfunction(function) and (word in long or word in short):
+                tests.append((short, function))
     return tests
 
 
