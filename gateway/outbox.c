@@ -86,7 +86,8 @@ size_t outbox_take(struct outbox *o, struct slice *iov, size_t max)
 static void drop_one(struct outbox *o)
 {
     frame_unref(o->one);
-    *o = (struct outbox){0};
+    o->one = NULL;
+    o->holds = OUTBOX_EMPTY;
 }
 
 static void drop(struct outbox_queue *q, uint32_t at)
@@ -101,7 +102,8 @@ static void free_if_empty(struct outbox *o)
     if (o->q->count > 0)
         return;
     free(o->q);
-    *o = (struct outbox){0};
+    o->q = NULL;
+    o->holds = OUTBOX_EMPTY;
 }
 
 void outbox_written(struct outbox *o)
