@@ -81,8 +81,10 @@ static void learn(struct target *t, struct slice meta)
     }
     t->last_id = MAX(t->last_id, m.id);
     /* the newest comes first, and the hub keeps the last that it was told */
-    for (int n = 0; n < SEEN_MAX && redis_fn_meta_next(&m, &seen) == 1; n++)
+    for (int n = 0; n < SEEN_MAX && redis_fn_meta_next(&m, &seen) == 1; n++) {
         hub_saw(t, seen.part, seen.offset, seen.n);
+        hub_came_again(t, seen.part, seen.offset, seen.n);
+    }
 }
 
 static void refuse_read(struct channels *ch, struct slice error)
@@ -266,14 +268,15 @@ static bool take(struct channels *ch, struct target *t, const struct envelope *e
     struct coordinate at;
     bool is_new = e->id > t->last_id;
     if (is_new && e->prev < t->last_id)
-        hub_lost(t);
+        hub_lost(t, e->id);
     bool placed = envelope_coordinate(e, &at) == 0;
     bool known = placed && !hub_saw(t, at.part, at.offset, at.n);
     t->last_id = MAX(t->last_id, e->id);
     if (is_new)
         deliver(ch, t, e, known);
-    if (is_new && placed && hub_has_lost(t))
+    if (is_new && placed)
         hub_came_again(t, at.part, at.offset, at.n);
+    hub_lost_long_ago(t, e->id);
     counter_add(&ch->ctx->metrics->repeats, !is_new || known);
     return is_new && !known;
 }

@@ -61,10 +61,14 @@ static bool is_for(struct parcel *p, struct member *m, uint64_t id)
         return false;
     if (id <= m->from) {
         if (id == m->from)
-            member_caught_up(m);
+            member_catch_up(m);
         return false;
     }
-    return m->had != NULL ? is_new_to(p, m->had) : !p->again;
+    if (m->had == NULL)
+        return !p->again;
+    bool is_new = is_new_to(p, m->had);
+    member_catch_up(m);
+    return is_new;
 }
 
 /* Not to members that have all up to this id; 0: to all. */

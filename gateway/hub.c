@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define HUB_COUNT_GOOD_MS 100
+#define LOSS_LASTS_US     600000000 /* routers append again within seconds of Redis's taking it */
 
 void hub_init(struct hub *h, struct context *ctx, const struct hub_watcher *watcher)
 {
@@ -103,7 +104,7 @@ void member_had_all(struct member *m)
     m->had = NULL;
 }
 
-void member_caught_up(struct member *m)
+void member_catch_up(struct member *m)
 {
     const struct target *t = m->target;
     if (m->had != NULL && !hub_has_lost(t) && seen_covers(&t->seen, m->had))
@@ -143,17 +144,30 @@ bool hub_saw(struct target *t, struct slice part, uint64_t offset, uint64_t n)
     return seen_take(&t->seen, seen_part(part), offset, n);
 }
 
-void hub_lost(struct target *t)
+void hub_lost(struct target *t, uint64_t id)
 {
     seen_copy(&t->lost, &t->seen);
+    t->lost_id = id;
+}
+
+static void end_loss(struct target *t)
+{
+    seen_release(&t->lost);
+    LIST_EACH (it, &t->members)
+        member_catch_up(CONTAINER_OF(it, struct member, of_target));
 }
 
 void hub_came_again(struct target *t, struct slice part, uint64_t offset, uint64_t n)
 {
-    seen_forget(&t->lost, seen_part(part), offset, n);
-    if (hub_has_lost(t))
+    if (!hub_has_lost(t))
         return;
-    seen_release(&t->lost);
-    LIST_EACH (it, &t->members)
-        member_caught_up(CONTAINER_OF(it, struct member, of_target));
+    seen_forget(&t->lost, seen_part(part), offset, n);
+    if (!hub_has_lost(t))
+        end_loss(t);
+}
+
+void hub_lost_long_ago(struct target *t, uint64_t id)
+{
+    if (hub_has_lost(t) && id > t->lost_id + LOSS_LASTS_US)
+        end_loss(t);
 }

@@ -34,6 +34,7 @@ struct target {
     /* Of seen, what Redis may have lost: empty unless it showed that it had lost something. Routers append it again,
      * and a partition is forgotten here once it has come that far anew. */
     struct seen lost;
+    uint64_t lost_id; /* of the event that showed it */
     struct limit_rate rate;
     uint32_t member_count;
     uint32_t settled;      /* member_count when the census last compared it with the cap */
@@ -85,12 +86,13 @@ void hub_release(struct hub *h);
 /* Makes the connection a member of the target named, and puts that first in its memberships; returns the target. The
  * name must be valid (target.h). */
 struct target *hub_join(struct hub *h, struct conn *c, struct member **memberships, struct slice name);
-/* Its replay did not find all: had, which is *taken* and left empty, is what it got. */
+/* Its replay did not find all, or read more than its channel has brought: had, which is *taken* and left empty, is what
+ * it got. */
 void member_had(struct member *m, struct seen *had);
 void member_had_all(struct member *m);
-/* The channel has come to where its replay had read, or has all again that was lost: from now on it has what its
- * channel has seen, unless something is still missing there. */
-void member_caught_up(struct member *m);
+/* If it has what its channel has seen by now, its own account is dropped. Ask when the channel has come to where its
+ * replay had read, or beyond, or has all again that was lost. */
+void member_catch_up(struct member *m);
 void hub_leave_all(struct hub *h, struct member **memberships);
 /* Whether the user has more connections than MAX_CONNECTIONS_PER_USER, over all gateways. DOUBTFUL: those elsewhere are
  * being counted anew; conn_ready is called again then. */
@@ -118,9 +120,11 @@ static inline bool hub_has_lost(const struct target *t)
 /* Remembers that a part was applied up to this coordinate. False when that was known before: the event is a repeat. */
 bool hub_saw(struct target *t, struct slice part, uint64_t offset, uint64_t n);
 
-/* It shows that Redis has lost events of the target. */
-void hub_lost(struct target *t);
+/* The event with this id shows that Redis has lost some of the target. */
+void hub_lost(struct target *t, uint64_t id);
 /* What was lost came again up to this coordinate of a part. With the last of it members have caught up. */
 void hub_came_again(struct target *t, struct slice part, uint64_t offset, uint64_t n);
+/* An event with this id has come: what did not come again for long was not lost, or is history that is refilled. */
+void hub_lost_long_ago(struct target *t, uint64_t id);
 
 #endif

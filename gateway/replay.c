@@ -6,7 +6,8 @@
 #define PIECE_BYTES   65536
 #define READS_MAX     16 /* more under way would only lie in buffers */
 #define RETRY_MS      250
-#define TARGETS_LEAST 2 /* pieces that a round may read, for the account before they are there */
+#define UNMARKED_MS   1000 /* so often routers look too */
+#define TARGETS_LEAST 2    /* pieces that a round may read, for the account before they are there */
 
 static struct replay *replay_of(struct list *link)
 {
@@ -61,7 +62,8 @@ static void wait_until(struct replay *r, struct list *list, uint64_t ms)
 
 void replay_try_again_later(struct replay *r)
 {
-    wait_until(r, &r->all->sleeping, RETRY_MS);
+    struct list *sleeping = r->unmarked ? &r->all->unmarked : &r->all->sleeping;
+    wait_until(r, sleeping, r->unmarked ? UNMARKED_MS : RETRY_MS);
 }
 
 void replay_await_client(struct replay *r)
@@ -174,14 +176,20 @@ static void end_stalled(struct replay *r)
     conn_close(c, CLOSE_SLOW);
 }
 
-void replays_tick(struct replays *rs)
+static void wake(struct list *sleeping, uint64_t now)
 {
-    uint64_t now = rs->ctx->loop->now_ms;
-    LIST_EACH_SAFE (it, &rs->sleeping)
+    LIST_EACH_SAFE (it, sleeping)
         if (replay_of(it)->due_ms <= now)
             replay_wait_for_room(replay_of(it));
         else
             break;
+}
+
+void replays_tick(struct replays *rs)
+{
+    uint64_t now = rs->ctx->loop->now_ms;
+    wake(&rs->sleeping, now);
+    wake(&rs->unmarked, now);
     LIST_EACH_SAFE (it, &rs->writing)
         if (replay_of(it)->due_ms <= now)
             end_stalled(replay_of(it));
@@ -195,6 +203,7 @@ void replays_init(struct replays *rs, struct context *ctx, struct bus *bus, stru
     rs->piece = MIN(PIECE_BYTES, ctx->cfg->outbox_bytes / 2); /* live events find room behind it */
     list_init(&rs->waiting);
     list_init(&rs->sleeping);
+    list_init(&rs->unmarked);
     list_init(&rs->writing);
     loop_add_hook(ctx->loop, &rs->hook, on_turn);
 }

@@ -21,6 +21,7 @@ struct replays {
     unsigned reading;      /* reads under way */
     struct list waiting;   /* for room, the first next */
     struct list sleeping;  /* to ask Redis again, by due */
+    struct list unmarked;  /* the same, for a marker that is missing for long */
     struct list writing;   /* until the client has taken what was sent, by due */
     struct turn_hook hook; /* starts who waits */
     struct redis_fn_call call;

@@ -23,12 +23,11 @@ struct replay {
     bool resumed;        /* asked for by a message, on an open connection */
     bool failed;         /* something in the round under way */
     bool incomplete;     /* whatever the logs say */
-    bool unmarked;       /* one of the targets: it does not go live yet */
+    bool unmarked;       /* one of the targets, whose marker is still waited for: it does not go live yet */
     bool known;          /* the device, by its cursor: start */
     bool acks;           /* and that it acknowledges by itself */
     uint64_t due_ms;     /* in sleeping, writing */
     uint64_t waiting_ms; /* since when for what routers refill; 0: not */
-    uint64_t missing_ms; /* since when for a marker */
     uint64_t start;      /* where the client stood */
     uint64_t position;   /* written last */
     size_t held;         /* bytes accounted for */
@@ -73,8 +72,8 @@ void replay_start_round(struct replay *r);
 void replay_call_redis(struct replay *r, struct replay_call what, unsigned bucket, const struct slice *argv,
                        size_t argc);
 void replay_send_marker(struct replay *r, struct replay_target *rt, unsigned bucket);
-/* Whether to wait (on) for routers: to make a marker that is missing, or to end a refill. */
-bool replay_is_patient(struct replay *r, bool missing);
+/* Who waits (on) for routers: for the target's marker that is missing, or for the end of a refill. */
+enum replay_patience replay_patience(struct replay *r, struct replay_target *rt);
 
 /* ---- replay_start.c ---- */
 

@@ -188,19 +188,20 @@ static enum replay_verdict judge_refill(struct replay_target *rt, const struct r
 }
 
 /* Nothing is delivered that was read without a marker: what of it comes first is known when the marker is there. */
-static enum replay_verdict judge_missing(struct replay_target *rt, bool patient)
+static enum replay_verdict judge_missing(struct replay_target *rt, enum replay_patience patience)
 {
     replay_target_undo(rt);
-    rt->unmarked |= !patient;
+    rt->unmarked = patience == REPLAY_IT_WAITS;
     rt->incomplete |= rt->unmarked;
     return rt->unmarked ? REPLAY_GOES_ON : REPLAY_MUST_WAIT;
 }
 
-enum replay_verdict replay_target_judge(struct replay_target *rt, bool patient)
+enum replay_verdict replay_target_judge(struct replay_target *rt, enum replay_patience patience)
 {
     const struct replay_marker *m = &rt->marker;
-    if (m->epoch == 0 && (patient || !rt->unmarked))
-        return judge_missing(rt, patient);
+    bool given_up = rt->known && rt->epoch == 0;
+    if (m->epoch == 0 && !given_up && patience != REPLAY_NONE_WAITS)
+        return judge_missing(rt, patience);
     rt->unmarked = false;
     rt->incomplete |= m->epoch == 0 || (m->since != 0 && rt->start < m->since && m->since <= rt->floor);
     bool news = is_news(rt, m);
@@ -208,7 +209,7 @@ enum replay_verdict replay_target_judge(struct replay_target *rt, bool patient)
     rt->epoch = m->epoch;
     if (news)
         read_all(rt);
-    return judge_refill(rt, m, patient);
+    return judge_refill(rt, m, patience != REPLAY_NONE_WAITS);
 }
 
 /* Of a bucket that was lost, both logs are new: the first event of each has none before it, unless it was trimmed. */

@@ -49,7 +49,8 @@ struct replay_target {
     bool lost;                   /* the bucket was lost after the client's position */
     bool refilled;               /* all that could be refilled is there */
     bool waiting;                /* for that: the second log is not read yet */
-    bool unmarked;               /* for long: others do not wait for it any more, it still does */
+    bool unmarked;               /* its marker is missing for long: others do not wait for it any more, it still does */
+    uint64_t missing_ms;         /* since when; 0: not */
     bool asked;                  /* in the round under way */
     bool incomplete;             /* something is missing for sure */
     struct seen had;             /* what was delivered of it on this connection */
@@ -81,8 +82,13 @@ enum replay_verdict {
     REPLAY_STARTS_ANEW, /* other logs are to be read, or the same from their start */
     REPLAY_MUST_WAIT    /* ask for the marker again, later */
 };
-/* After a round in which its marker was read. patient: what is missing or incomplete may be waited for. */
-enum replay_verdict replay_target_judge(struct replay_target *rt, bool patient);
+enum replay_patience {
+    REPLAY_ALL_WAIT,  /* for what this target is missing */
+    REPLAY_IT_WAITS,  /* alone: for its marker */
+    REPLAY_NONE_WAITS /* any longer: what there is, is all */
+};
+/* After a round in which its marker was read. */
+enum replay_verdict replay_target_judge(struct replay_target *rt, enum replay_patience patience);
 
 /* Whether nothing is missing between the client's position and what is read. The first reads must be done. */
 bool replay_target_is_complete(const struct replay_target *rt);

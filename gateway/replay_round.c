@@ -107,7 +107,7 @@ void replay_send_marker(struct replay *r, struct replay_target *rt, unsigned buc
 static void ask_target(struct replay *r, struct replay_target *rt)
 {
     rt->asked = !rt->known || rt->waiting || rt->unmarked;
-    for (size_t k = 0; k < REPLAY_LOGS; k++) {
+    for (size_t k = 0; k < REPLAY_LOGS && !rt->unmarked; k++) {
         struct replay_log *log = &rt->logs[k];
         replay_log_look(rt, log);
         if (replay_log_wants(rt, log)) {
@@ -195,34 +195,42 @@ static bool announce(struct replay *r)
 
 /* ---- the end of a round ---- */
 
-bool replay_is_patient(struct replay *r, bool missing)
+/* For how long from now it has been so, by a clock that starts when it is asked first. */
+static uint64_t lasting(const struct replay *r, uint64_t *since_ms)
 {
-    uint64_t now = r->all->ctx->loop->now_ms, most = r->all->ctx->cfg->refill_wait;
-    uint64_t *since = missing ? &r->missing_ms : &r->waiting_ms;
-    if (missing && r->stage < REPLAY_STREAMING)
-        most = MIN(most, MARKER_WAIT_MS);
-    if (*since == 0)
-        *since = now;
-    return now - *since < most;
+    uint64_t now = r->all->ctx->loop->now_ms;
+    if (*since_ms == 0)
+        *since_ms = now;
+    return now - *since_ms;
+}
+
+enum replay_patience replay_patience(struct replay *r, struct replay_target *rt)
+{
+    uint64_t most = r->all->ctx->cfg->refill_wait;
+    if (rt->marker.epoch != 0) {
+        rt->missing_ms = 0;
+        return lasting(r, &r->waiting_ms) < most ? REPLAY_ALL_WAIT : REPLAY_NONE_WAITS;
+    }
+    uint64_t ms = lasting(r, &rt->missing_ms);
+    if (ms < MIN(most, MARKER_WAIT_MS))
+        return REPLAY_ALL_WAIT;
+    return ms < most ? REPLAY_IT_WAITS : REPLAY_NONE_WAITS;
 }
 
 static enum replay_verdict judge(struct replay *r)
 {
     enum replay_verdict worst = REPLAY_GOES_ON;
-    bool any_missing = false;
+    bool waiting = false;
     r->unmarked = false;
     for (size_t i = 0; i < r->count; i++) {
         struct replay_target *rt = &r->targets[i];
-        bool missing = rt->asked && rt->marker.epoch == 0;
-        enum replay_verdict v = rt->asked ? replay_target_judge(rt, replay_is_patient(r, missing)) : REPLAY_GOES_ON;
-        rt->asked = false;
-        any_missing |= missing;
-        r->unmarked |= rt->unmarked;
+        enum replay_verdict v = rt->asked ? replay_target_judge(rt, replay_patience(r, rt)) : REPLAY_GOES_ON;
         worst = MAX(worst, v);
+        rt->asked = false;
+        waiting |= rt->waiting;
+        r->unmarked |= rt->unmarked;
     }
-    if (!any_missing)
-        r->missing_ms = 0;
-    if (worst == REPLAY_GOES_ON)
+    if (!waiting)
         r->waiting_ms = 0;
     return worst;
 }

@@ -114,8 +114,10 @@ static void start_unknown(struct replay *r)
 void replay_finish_looking(struct replay *r)
 {
     const struct conn_more *more = r->conn->more;
+    uint64_t missing_ms = r->targets[0].missing_ms;
     bool matters = !r->known && !more->resumes;
-    if (r->failed || (matters && r->targets[0].marker.epoch == 0 && replay_is_patient(r, true)))
+    if (r->failed ||
+        (matters && r->targets[0].marker.epoch == 0 && replay_patience(r, &r->targets[0]) == REPLAY_ALL_WAIT))
         replay_try_again_later(r);
     else if (more->resumes)
         replay_measure_from(r, more->last_id);
@@ -123,4 +125,6 @@ void replay_finish_looking(struct replay *r)
         replay_measure_from(r, r->start);
     else
         start_unknown(r);
+    if (r->stage == REPLAY_MEASURING)
+        r->targets[0].missing_ms = missing_ms;
 }

@@ -87,7 +87,7 @@ static struct replay_target *next_target(struct replay *r, enum replay_log_rank 
     for (size_t i = 0; i < r->count; i++) {
         struct replay_target *rt = &r->targets[i];
         struct replay_log *log = &rt->logs[rank];
-        if (!log->on)
+        if (!log->on || rt->unmarked)
             continue;
         if (!piece_first(&log->piece, &bytes, &id, &prev)) {
             *more |= !replay_log_at_end(rt, log);
@@ -121,14 +121,15 @@ static bool deliver_merged(struct replay *r)
 
 void replay_stream(struct replay *r)
 {
-    if (deliver_merged(r) && !r->unmarked) {
+    bool all = deliver_merged(r);
+    if (all && !r->unmarked) {
         go_live(r);
         return;
     }
     replay_account(r);
     if (outbox_bytes(&r->conn->outbox) > 0)
         replay_await_client(r);
-    else if (r->unmarked)
+    else if (all)
         replay_try_again_later(r);
     else
         replay_wait_for_room(r);

@@ -77,7 +77,7 @@ bool seen_covers(const struct seen *s, const struct seen *other)
 {
     for (size_t i = 0; i < other->count; i++) {
         const struct seen_row *theirs = &other->rows[i], *own = find(s, theirs->part);
-        if (own == NULL || is_beyond(own, theirs->offset, theirs->n))
+        if (own != NULL && is_beyond(own, theirs->offset, theirs->n))
             return false;
     }
     return true;

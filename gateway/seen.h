@@ -14,7 +14,7 @@ struct seen_row {
 };
 
 struct seen {
-    struct seen_row *rows; /* owned; most recent last */
+    struct seen_row *rows; /* owned; in the order in which they came first */
     uint8_t count;
 };
 
@@ -26,7 +26,7 @@ bool seen_take(struct seen *s, uint64_t part, uint64_t offset, uint64_t n);
 void seen_copy(struct seen *s, const struct seen *of);
 /* Forgets the partition, if it had come no further than to this coordinate. */
 void seen_forget(struct seen *s, uint64_t part, uint64_t offset, uint64_t n);
-/* Whether it has come as far as another in each partition. */
+/* Whether it has come as far as another in each partition that both know. */
 bool seen_covers(const struct seen *s, const struct seen *other);
 /* Leaves it empty and ready. */
 void seen_release(struct seen *s);

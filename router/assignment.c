@@ -134,7 +134,6 @@ static void know(struct assignment *a, const struct lookup_row *row)
     partition_know(p, row->note.generation, start_offset(row, consumer_missed(a->consumer, row->topic), a->start),
                    &row->note.before);
     p->past = row->note.past;
-    past_resume(&p->past, a->loop->now_ms);
     p->committed = row->committed;
     p->has_past = row->committed >= 0;
 }
@@ -268,7 +267,8 @@ void assignment_second(struct assignment *a)
 static int64_t start_of(const struct assignment *a, const struct partition *p, const struct markers_part *known)
 {
     int64_t offset = known->lowest != MARKERS_NO_WATERMARK ? known->lowest : p->next;
-    return a->lost || known->unbound ? MIN(offset, partition_past(p, a->overlap_ms)) : offset;
+    bool lost = (a->lost || known->unbound) && p->has_past;
+    return lost ? MIN(offset, partition_past(p, a->overlap_ms)) : offset;
 }
 
 static uint64_t past_step(const struct assignment *a)
@@ -287,6 +287,7 @@ static void place(struct assignment *a, struct partition *p, const struct marker
     p->unbound = known->unbound;
     partition_place(p, offset);
     p->has_past = true;
+    past_resume(&p->past, a->loop->now_ms);
     partition_remember(p, a->loop->now_ms, past_step(a));
     if (!p->assigned)
         rd_kafka_topic_partition_list_add(assigned, p->topic, p->id)->offset = offset;

@@ -252,8 +252,10 @@ static int parse_before(struct slice text, struct commit_note *out)
     if (text.p == NULL)
         return 0;
     if (slice_to_u64(slice_cut(&text, ' '), &timestamp_ms) != 0 || timestamp_ms > INT64_MAX ||
-        parse_hex(slice_cut(&text, ' '), &out->before.hash) != 0 || past_parse(text, &out->past) != 0)
+        parse_hex(slice_cut(&text, ' '), &out->before.hash) != 0)
         return -1;
+    if (past_parse(text, &out->past) != 0)
+        out->past = (struct past){.count = 0}; /* of another version: the rest holds without it */
     out->before.timestamp_ms = (int64_t)timestamp_ms;
     out->before.known = true;
     return 0;

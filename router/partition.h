@@ -10,7 +10,6 @@
 #include <librdkafka/rdkafka.h>
 
 #define PARTITION_NO_OFFSET (-1)
-/* Positions that are remembered with their time. */
 
 /* A record that was read and is not done with: it waits for its appends, or for its dead letter. */
 struct unfinished {
@@ -97,7 +96,7 @@ int64_t partition_watermark(const struct partition *p);
 
 /* While it is placed: notes where it stands, at most once in step_ms. now_ms: monotonic. */
 void partition_remember(struct partition *p, uint64_t now_ms, uint64_t step_ms);
-/* Where it stood ago_ms ago (past.h); never above its position. */
+/* Where it stood ago_ms before it was last noted (past.h); never above its position. */
 int64_t partition_past(const struct partition *p, uint64_t ago_ms);
 
 struct fingerprint fingerprint_of(const rd_kafka_message_t *record);

@@ -50,13 +50,15 @@ void past_append_text(const struct past *p, struct buf *out)
 
 int past_parse(struct slice text, struct past *out)
 {
+    uint64_t younger = 0;
     *out = (struct past){.count = 0};
     while (text.p != NULL) {
         struct slice row = slice_cut(&text, ' '), age = slice_cut(&row, ':');
         uint64_t age_ms, position;
-        if (out->count == PAST_MAX || slice_to_u64(age, &age_ms) != 0 || age_ms > LONG_AGO_MS ||
+        if (out->count == PAST_MAX || slice_to_u64(age, &age_ms) != 0 || age_ms < younger || age_ms > LONG_AGO_MS ||
             slice_to_u64(row, &position) != 0 || position > INT64_MAX)
             return -1;
+        younger = age_ms;
         unsigned at = PAST_MAX - 1 - out->count++;
         out->rows[at].ms = LONG_AGO_MS - age_ms;
         out->rows[at].position = (int64_t)position;

@@ -23,7 +23,8 @@ int64_t past_position(const struct past *p, int64_t position, uint64_t ago_ms);
 
 /* Appends " <age in ms>:<position>" for each row, newest first. */
 void past_append_text(const struct past *p, struct buf *out);
-/* Reads that back, without the first blank; a NULL slice is empty. 0, or -1 when it is none. Times begin anywhere. */
+/* Reads that back, without the first blank; a NULL slice is empty. 0, or -1 when it is none: out is of no use. Times
+ * begin anywhere. */
 int past_parse(struct slice text, struct past *out);
 /* Moves it in time: its newest row was noted now. */
 void past_resume(struct past *p, uint64_t now_ms);

@@ -354,7 +354,9 @@ def test_routers_that_take_long_to_see_a_wipe(build, folder):
     """The client is told that something is missing, and gets what is refilled all the same; another target's events do
     not wait, but whoever has only those must not be taken to have the rest."""
     with running(build, folder) as (alone, history):
+        other = alone.connect("u")  # its channel has heard what is gone
         ids = history.add("u:u", range(5))
+        take(other, 5)
         history.client("FLUSHALL")
         history.mark("g")
         client, hello = alone.resume(last_id=text_of(ids[1]))

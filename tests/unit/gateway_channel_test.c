@@ -543,10 +543,24 @@ static void who_was_ahead_gets_nothing_twice(void **state)
     ahead->members->from = 9;
     append_again("a", 20, 7, 8);
     append_again("a", 21, 20, 9);
-    assert_non_null(ahead->members->had);
+    assert_null(ahead->members->had);
     publish("a", 22, 21, "y");
     assert_string_equal(log_of(stayed), "x@0-6;x@0-7;x@0-8;again@0-21;y@0-22;");
     assert_string_equal(log_of(ahead), "y@0-22;");
+}
+
+static void a_loss_is_not_remembered_for_ever(void **state)
+{
+    const uint64_t ten_minutes = 600000000;
+    live("a");
+    publish("a", 6, 5, "x");
+    assert_true(hub_saw(target("a"), SLICE("old#1/0"), 3, 0));
+    append_again("a", 20, 4, 6);
+    assert_true(hub_has_lost(target("a"))); /* of a topic that is gone */
+    publish("a", 20 + ten_minutes, 20, "y");
+    assert_true(hub_has_lost(target("a")));
+    publish("a", 21 + ten_minutes, 20 + ten_minutes, "y");
+    assert_false(hub_has_lost(target("a")));
 }
 
 static void who_was_ahead_is_caught_up_with(void **state)
@@ -873,6 +887,7 @@ int main(void)
         CHANNEL_TEST(what_was_heard_and_is_in_no_log_comes_again),
         CHANNEL_TEST(what_was_lost_comes_again_to_who_may_lack_it),
         CHANNEL_TEST(who_was_ahead_gets_nothing_twice),
+        CHANNEL_TEST(a_loss_is_not_remembered_for_ever),
         CHANNEL_TEST(who_was_ahead_is_caught_up_with),
         CHANNEL_TEST(what_comes_behind_the_read_is_looked_for_again),
         CHANNEL_TEST(after_a_reconnect_only_what_went_on_is_read),

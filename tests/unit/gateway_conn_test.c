@@ -631,6 +631,8 @@ static void what_was_lost_comes_again_once(void **state)
     assert_true(seen_take(&had, seen_part(SLICE("t#1/0")), 3, 0));
     member_had(d->members, &had);
     assert_null(had.rows);
+    assert_true(hub_saw(t, SLICE("t#1/0"), 6, 1));
+    hub_lost(t, 8);
     static const struct {
         const char *key;
         bool again;

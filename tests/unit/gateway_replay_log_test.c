@@ -53,7 +53,7 @@ static void answer_marker(const char *epoch, const char *since, const char *from
 static enum replay_verdict judge(const char *epoch, const char *since, const char *refilling)
 {
     answer_marker(epoch, since, NULL, refilling);
-    return replay_target_judge(&rt, true);
+    return replay_target_judge(&rt, REPLAY_ALL_WAIT);
 }
 
 static int start(void **state)
@@ -200,11 +200,11 @@ static void incomplete_refills(void **state)
         start(NULL);
         answer_marker("8", cases[i].since, cases[i].from, cases[i].refilling);
         if (rt.marker.since > rt.start)
-            assert_int_equal(replay_target_judge(&rt, false), REPLAY_STARTS_ANEW);
+            assert_int_equal(replay_target_judge(&rt, REPLAY_NONE_WAITS), REPLAY_STARTS_ANEW);
         answer_read(second, true, cases[i].second, NULL);
         target.last_id = cases[i].live != NULL ? 9000 : 5000;
         answer_read(live, true, cases[i].live, NULL);
-        assert_int_equal(replay_target_judge(&rt, false), REPLAY_GOES_ON);
+        assert_int_equal(replay_target_judge(&rt, REPLAY_NONE_WAITS), REPLAY_GOES_ON);
         assert_int_equal(replay_target_is_complete(&rt), cases[i].complete);
         stop(NULL);
     }
@@ -236,16 +236,19 @@ static void a_bucket_lost_in_the_midst_of_it(void **state)
 
 static void a_marker_that_nobody_makes(void **state)
 {
-    answer_marker(NULL, NULL, NULL, NULL);
-    assert_int_equal(replay_target_judge(&rt, false), REPLAY_GOES_ON);
+    assert_int_equal(judge(NULL, NULL, NULL), REPLAY_MUST_WAIT);
+    assert_int_equal(replay_target_judge(&rt, REPLAY_IT_WAITS), REPLAY_GOES_ON);
     assert_false(replay_target_is_complete(&rt));
     assert_true(rt.unmarked);
     answer_read(live, true, "6-0 5-0 a", NULL);
-    assert_int_equal(judge(NULL, NULL, NULL), REPLAY_GOES_ON); /* nothing of it waits, nothing is given */
-    assert_true(rt.unmarked && piece_is_empty(&live->piece));
+    assert_int_equal(replay_target_judge(&rt, REPLAY_IT_WAITS), REPLAY_GOES_ON);
+    assert_true(rt.unmarked && piece_is_empty(&live->piece)); /* nothing of it is given */
+    assert_int_equal(replay_target_judge(&rt, REPLAY_NONE_WAITS), REPLAY_GOES_ON);
+    assert_false(rt.unmarked);
     answer_read(live, true, "6-0 5-0 a", NULL);
-    assert_int_equal(replay_target_judge(&rt, false), REPLAY_GOES_ON); /* in the end what there is */
+    assert_int_equal(judge(NULL, NULL, NULL), REPLAY_GOES_ON); /* in the end what there is; it is not asked again */
     assert_false(rt.unmarked || piece_is_empty(&live->piece));
+    assert_int_equal(judge("8", "9-0", "1"), REPLAY_MUST_WAIT); /* unless there is one after all */
 }
 
 /* Lost once more while it was being refilled. */
@@ -253,11 +256,9 @@ static void a_marker_that_goes_again(void **state)
 {
     assert_int_equal(judge("8", "9-0", "1"), REPLAY_MUST_WAIT);
     assert_int_equal(judge(NULL, NULL, NULL), REPLAY_MUST_WAIT);
-    answer_marker(NULL, NULL, NULL, NULL);
-    assert_int_equal(replay_target_judge(&rt, false), REPLAY_GOES_ON);
+    assert_int_equal(replay_target_judge(&rt, REPLAY_IT_WAITS), REPLAY_GOES_ON);
     assert_true(rt.unmarked);
     assert_false(replay_target_is_complete(&rt));
-    assert_int_equal(judge(NULL, NULL, NULL), REPLAY_GOES_ON);
     assert_int_equal(judge("9", "12-0", "1"), REPLAY_MUST_WAIT);
     assert_int_equal(judge("9", "12-0", "0"), REPLAY_STARTS_ANEW);
     assert_true(!rt.unmarked && replay_log_wants(&rt, second));
@@ -266,7 +267,7 @@ static void a_marker_that_goes_again(void **state)
 static void a_marker_that_is_made_late(void **state)
 {
     answer_marker(NULL, NULL, NULL, NULL);
-    assert_int_equal(replay_target_judge(&rt, false), REPLAY_GOES_ON);
+    assert_int_equal(replay_target_judge(&rt, REPLAY_IT_WAITS), REPLAY_GOES_ON);
     assert_int_equal(judge("8", "9-0", "1"), REPLAY_MUST_WAIT);
     assert_false(rt.unmarked);
     assert_int_equal(judge("8", "9-0", "0"), REPLAY_STARTS_ANEW);

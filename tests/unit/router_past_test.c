@@ -79,21 +79,25 @@ static void test_it_moves_on_there(void **state)
     assert_int_equal(past_position(&p, 115, 30), 90);
 }
 
+/* Nothing was noted while it stood: what it was before goes on as if no time had passed. */
+static void test_an_outage_in_between(void **state)
+{
+    struct past p = a_hundred_ms();
+    past_resume(&p, 90000);
+    past_note(&p, 200, 90000, 5);
+    past_note(&p, 205, 90005, 5);
+    assert_int_equal(past_position(&p, 206, 30), 175);
+}
+
 static void test_what_is_none(void **state)
 {
-    static const char *const texts[] = {"",
-                                        " ",
-                                        ":",
-                                        "1",
-                                        "1:",
-                                        ":1",
-                                        "1:-1",
-                                        "1:9223372036854775808",
-                                        "1:2 ",
-                                        "1:2:3",
-                                        "1:2  3:4",
-                                        "18446744073709551615:1",
-                                        "0:1 0:1 0:1 0:1 0:1 0:1 0:1 0:1 0:1"};
+    static const char *const texts[] = {"",         " ",
+                                        ":",        "1",
+                                        "1:",       ":1",
+                                        "1:-1",     "1:9223372036854775808",
+                                        "1:2 ",     "1:2:3",
+                                        "1:2  3:4", "18446744073709551615:1",
+                                        "5:1 4:1",  "0:1 0:1 0:1 0:1 0:1 0:1 0:1 0:1 0:1"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct past p;
         if (past_parse(slice_of(texts[i]), &p) == 0)
@@ -109,6 +113,7 @@ int main(void)
         cmocka_unit_test(test_many_notes_in_a_moment_are_one),
         cmocka_unit_test(test_it_goes_on_elsewhere),
         cmocka_unit_test(test_it_moves_on_there),
+        cmocka_unit_test(test_an_outage_in_between),
         cmocka_unit_test(test_what_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
