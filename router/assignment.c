@@ -101,6 +101,19 @@ static struct partition *replace(struct assignment *a, struct partition *p)
     return next;
 }
 
+bool assignment_asks_again(struct assignment *a, struct partition *p, int64_t offset)
+{
+    if (!p->fresh || offset <= p->next || offset == p->leapt_to)
+        return false;
+    log_warn("partition_leapt", LOG_S("part", p->part), LOG_I("from", p->next), LOG_I("to", offset));
+    p->leapt_to = offset;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, p->topic, p->id)->offset = p->next;
+    consumer_move(a->consumer, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return true;
+}
+
 struct partition *assignment_renew(struct assignment *a, struct partition *p, int64_t offset)
 {
     uint64_t generation = p->generation + 1;

@@ -55,6 +55,10 @@ void assignment_remove(struct assignment *a, const rd_kafka_topic_partition_list
 bool assignment_is_fetched(const struct assignment *a);
 /* The partition of a record, or NULL. */
 struct partition *assignment_find(struct assignment *a, const char *topic, int32_t id);
+/* The first record since the partition was placed stands further on than its place. That may be so (compaction, a
+ * transaction's marks, retention), but is believed only when it comes a second time: true when it was asked for again
+ * and this record is to be dropped. */
+bool assignment_asks_again(struct assignment *a, struct partition *p, int64_t offset);
 /* A record below the place of its partition: the topic is another one now. Returns the partition's successor, which
  * starts at that offset, in a new generation. */
 struct partition *assignment_renew(struct assignment *a, struct partition *p, int64_t offset);

@@ -79,6 +79,10 @@ static void on_record(struct consumer *c, rd_kafka_message_t *m)
         rd_kafka_message_destroy(m);
         return;
     }
+    if (assignment_asks_again(&d->assignment, p, m->offset)) {
+        rd_kafka_message_destroy(m);
+        return;
+    }
     /* The library went back to the beginning, because there is no such offset any more. */
     if (m->offset < p->next)
         p = assignment_renew(&d->assignment, p, m->offset);

@@ -30,7 +30,7 @@ struct partition *partition_new(const char *topic, int32_t id)
     p->topic = xstrdup(topic);
     p->id = id;
     p->refs = 1;
-    p->next = p->fetched = p->committed = p->written = PARTITION_NO_OFFSET;
+    p->next = p->fetched = p->committed = p->written = p->leapt_to = PARTITION_NO_OFFSET;
     identify(p, 1);
     return p;
 }
@@ -93,7 +93,7 @@ void partition_place(struct partition *p, int64_t offset)
         p->before = (struct fingerprint){.known = false};
     }
     p->next = offset;
-    p->placed = true;
+    p->placed = p->fresh = true;
     p->written = PARTITION_NO_OFFSET;
 }
 
@@ -110,6 +110,7 @@ void partition_rewind(struct partition *p)
 struct step partition_open(struct partition *p, int64_t offset, rd_kafka_message_t *message)
 {
     assert(p->placed && offset >= p->next);
+    p->fresh = false;
     if (p->count == p->cap)
         p->ring = ring_grow(p->ring, sizeof(*p->ring), &p->head, &p->cap, RING_FIRST);
     *at(p, p->count) = (struct unfinished){.message = message, .offset = offset, .steps = 1};

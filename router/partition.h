@@ -39,6 +39,8 @@ struct partition {
     int64_t fetched;     /* what the library delivers next, or PARTITION_NO_OFFSET when that is not known */
     uint32_t round;      /* grows when positions are set anew: steps of older rounds count for nothing */
     int64_t next;        /* offset of the next record to be dispatched */
+    bool fresh;          /* no record came since it was placed */
+    int64_t leapt_to;    /* where its first record stood, when that was not at its place and was asked for again */
     bool has_past;       /* something of it was applied before: what Redis loses of that is to be refilled */
     bool unbound;        /* markers must be told where its live events start: at bound */
     bool bounding;       /* the round of watermarks under way tells all of them */
