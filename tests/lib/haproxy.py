@@ -57,8 +57,9 @@ class HAProxy:
         self.proc.stop()
 
     def up(self):
-        """The names of the servers to which it sends connections: gateway-1 and so on."""
+        """The names of the servers to which it sends connections: gateway-1 and so on. One that has missed a check and gets
+        another one is among them: `UP 1/2`."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port_itself}/stats;csv", timeout=5) as answer:
             page = answer.read().decode()
         return {row["svname"] for row in csv.DictReader(page.removeprefix("# ").splitlines())
-                if row["pxname"] == "gateways" and row["status"] == "UP"}
+                if row["pxname"] == "gateways" and row["status"].startswith("UP")}
