@@ -62,4 +62,4 @@ class HAProxy:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port_itself}/stats;csv", timeout=5) as answer:
             page = answer.read().decode()
         return {row["svname"] for row in csv.DictReader(page.removeprefix("# ").splitlines())
-                if row["pxname"] == "gateways" and row["status"].startswith("UP")}
+                if row["pxname"] == "gateways" and row["svname"].startswith("gateway-") and row["status"].startswith("UP")}
