@@ -217,6 +217,16 @@ enum replay_patience replay_patience(struct replay *r, struct replay_target *rt)
     return ms < most ? REPLAY_IT_WAITS : REPLAY_NONE_WAITS;
 }
 
+/* Another loss begins another refill, and patience anew. */
+static enum replay_verdict judge_target(struct replay *r, struct replay_target *rt)
+{
+    uint64_t epoch = rt->epoch;
+    enum replay_verdict v = replay_target_judge(rt, replay_patience(r, rt));
+    if (rt->epoch != epoch)
+        r->waiting_ms = 0;
+    return v;
+}
+
 static enum replay_verdict judge(struct replay *r)
 {
     enum replay_verdict worst = REPLAY_GOES_ON;
@@ -224,7 +234,7 @@ static enum replay_verdict judge(struct replay *r)
     r->unmarked = false;
     for (size_t i = 0; i < r->count; i++) {
         struct replay_target *rt = &r->targets[i];
-        enum replay_verdict v = rt->asked ? replay_target_judge(rt, replay_patience(r, rt)) : REPLAY_GOES_ON;
+        enum replay_verdict v = rt->asked ? judge_target(r, rt) : REPLAY_GOES_ON;
         worst = MAX(worst, v);
         rt->asked = false;
         waiting |= rt->waiting;

@@ -400,6 +400,26 @@ def test_a_refill_that_takes_too_long(build, folder):
         assert numbers(take(client, 4)) == [0, 1, 2, 5]
 
 
+def test_a_refill_that_is_lost_again_and_again(build, folder):
+    """Each loss begins another refill, which may take as long."""
+    with running(build, folder, REFILL_WAIT="2s") as (alone, history):
+        ids = history.add("u:u", range(5))
+        client = None
+        for epoch in range(8, 12):
+            history.client("FLUSHALL")
+            history.mark("g")
+            history.mark("u:u", epoch=epoch, since=history.beat(), refilling=1)
+            if client is None:
+                client = RawSocket(alone.port, alone.path() + f"&last_id={text_of(ids[1])}")
+            silent(client, 1)
+        history.sender.epoch = epoch
+        history.add_refilled("u:u", range(5))
+        history.client("HSET", marker("u:u"), "refilling", 0)
+        hello = client.recv_json()
+        assert hello["recovered"] is True and hello["replay"] == 5, hello
+        assert numbers(take(client, 5)) == list(range(5))
+
+
 def test_a_refill_from_later_than_the_position(build, folder):
     with running(build, folder) as (alone, history):
         ids = history.add("u:u", range(5))
