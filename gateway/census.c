@@ -14,6 +14,7 @@
                */
 #define KEY_SIZE            96
 #define USER_CHANGES_PER_GO 5000 /* the rest a second later */
+#define NEWS_TAKES_MS       100  /* what another worker did is in Redis by then */
 
 /* Of the keys that are no target's. */
 static struct redis_commands *common_redis(const struct census *cs)
@@ -77,26 +78,37 @@ static void close_newest(struct target *t, uint64_t count)
         conn_close(CONTAINER_OF(t->members.prev, struct member, of_target)->conn, CLOSE_USER_LIMIT);
 }
 
-/* An excess comes from an addition, and who added writes its count before it reads the others': of two that add at
- * once, at least the later one sees both. So each gives up no more than it added since it last looked. */
-static void settle(struct census *cs, struct target *t, const redisReply *hash, bool after_write)
+static uint64_t elsewhere(const struct census *cs, const redisReply *hash)
 {
-    uint64_t elsewhere = 0, n;
+    uint64_t sum = 0, n;
     for (size_t i = 0; i + 1 < hash->elements; i += 2) {
         struct slice id = slice_make(hash->element[i]->str, hash->element[i]->len);
         struct slice count = slice_make(hash->element[i + 1]->str, hash->element[i + 1]->len);
         if (!slice_eq(id, slice_of(cs->id)) && is_live(cs, id) && slice_to_u64(count, &n) == 0)
-            elsewhere += n;
+            sum += n;
     }
-    t->elsewhere = (uint32_t)MIN(elsewhere, UINT32_MAX);
-    t->elsewhere_ms = (uint32_t)cs->ctx->loop->now_ms;
-    if (!after_write)
-        return;
-    uint64_t cap = (uint64_t)cs->ctx->cfg->max_connections_per_user, total = elsewhere + t->member_count;
+    return MIN(sum, UINT32_MAX);
+}
+
+/* An excess comes from an addition, and who added writes its count before it reads the others': of two that add at
+ * once, at least the later one sees both. So each gives up no more than it added since it last looked. */
+static void settle(struct target *t, uint64_t excess)
+{
     uint64_t added = t->member_count > t->settled ? t->member_count - t->settled : 0;
     t->settled = t->member_count;
-    if (total > cap)
-        close_newest(t, MIN(total - cap, added));
+    t->counted = HUB_COUNTED_WELL;
+    close_newest(t, MIN(excess, added));
+}
+
+static void compare(struct census *cs, struct target *t)
+{
+    uint64_t cap = (uint64_t)cs->ctx->cfg->max_connections_per_user, total = (uint64_t)t->elsewhere + t->member_count;
+    if (total <= cap)
+        settle(t, 0);
+    else if ((uint32_t)cs->ctx->loop->now_ms - t->joined_ms >= NEWS_TAKES_MS)
+        settle(t, total - cap);
+    else
+        census_changed(cs, t); /* to be compared a second later */
 }
 
 static struct user_read *read_of(struct census *cs, const struct target *t, bool after_write)
@@ -127,7 +139,10 @@ static void on_user(void *arg, const redisReply *reply)
     t->asking = false;
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY)
         return;
-    settle(cs, t, reply, after_write);
+    t->elsewhere = (uint32_t)elsewhere(cs, reply);
+    t->counted = MAX(t->counted, HUB_COUNTED_SINCE);
+    if (after_write)
+        compare(cs, t);
     if (t->state == TARGET_LIVE)
         conn_ready_all(t);
 }
@@ -146,6 +161,14 @@ void census_ask(struct census *cs, struct target *t)
 {
     if (is_capped(cs) && hub_is_user(t) && !t->asking)
         read_user(cs, t, false);
+}
+
+void census_doubt(struct census *cs, struct target *t)
+{
+    if (t->counted == HUB_COUNTED_BEFORE)
+        census_ask(cs, t);
+    else
+        census_changed(cs, t);
 }
 
 /* ---- telling ---- */
@@ -207,11 +230,13 @@ static void write_user(struct census *cs, struct target *t)
         read_user(cs, t, true);
 }
 
-/* Whose count only fell gives nothing up. */
+/* Whose count only fell gives nothing up, unless one came meanwhile. */
 static void write_fewer(struct census *cs, struct target *t)
 {
     write_count(cs, t);
     t->settled = MIN(t->settled, t->member_count);
+    if (t->member_count > 0 && t->counted != HUB_COUNTED_WELL)
+        census_changed(cs, t);
 }
 
 static bool is_changed(const struct target *t)

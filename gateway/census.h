@@ -70,6 +70,9 @@ void census_on_up(struct census *cs);
 /* Reads the user's connections elsewhere into t->elsewhere; answers before any command sent to the bus later. Those
  * that wait for it are ready then. */
 void census_ask(struct census *cs, struct target *t);
+/* The user seems to have too many connections: counts those elsewhere anew, at once if that was not done since the
+ * newest came, else within a second or two, behind the writing of those here. */
+void census_doubt(struct census *cs, struct target *t);
 
 /* MGET of the names of every live worker whose id begins so, whose keys lie in the empty keys: fills argv, returns
  * argc, at most max. */

@@ -4,8 +4,7 @@
 
 #include <stdlib.h>
 
-#define HUB_COUNT_GOOD_MS 100
-#define LOSS_LASTS_US     600000000 /* routers append again within seconds of Redis's taking it */
+#define LOSS_LASTS_US 600000000 /* routers append again within seconds of Redis's taking it */
 
 void hub_init(struct hub *h, struct context *ctx, const struct hub_watcher *watcher)
 {
@@ -81,6 +80,8 @@ struct target *hub_join(struct hub *h, struct conn *c, struct member **membershi
     *m = (struct member){.target = t, .conn = c, .next_of_conn = *memberships};
     *memberships = m;
     list_push_back(&t->members, &m->of_target);
+    t->joined_ms = (uint32_t)h->ctx->loop->now_ms;
+    t->counted = HUB_COUNTED_BEFORE;
     count_members(h, t, +1);
     if (t->member_count == 1)
         h->watcher.on_occupied(h->watcher.arg, t, fresh);
@@ -126,14 +127,14 @@ void hub_leave_all(struct hub *h, struct member **memberships)
     }
 }
 
-/* Who leaves another worker is told at once, and may be here as soon: an old count refuses nobody. */
+/* Who leaves another worker may be here before that worker's word of it is in Redis: a count of that moment lets in,
+ * but refuses nobody. */
 enum hub_room hub_room_of(struct hub *h, struct target *t)
 {
     uint64_t cap = (uint64_t)h->ctx->cfg->max_connections_per_user;
     if (cap == 0 || !hub_is_user(t) || (uint64_t)t->member_count + t->elsewhere <= cap)
         return HUB_ROOM;
-    uint32_t age_ms = (uint32_t)h->ctx->loop->now_ms - t->elsewhere_ms;
-    if (t->member_count > cap || age_ms <= HUB_COUNT_GOOD_MS)
+    if (t->member_count > cap || t->counted == HUB_COUNTED_WELL)
         return HUB_OVER;
     h->watcher.on_doubt(h->watcher.arg, t);
     return HUB_DOUBTFUL;

@@ -37,14 +37,15 @@ struct target {
     uint64_t lost_id; /* of the event that showed it */
     struct limit_rate rate;
     uint32_t member_count;
-    uint32_t settled;      /* member_count when the census last compared it with the cap */
-    uint32_t told;         /* the count that Redis may hold for this worker; 0: none */
-    uint32_t elsewhere;    /* the user's connections on other workers, as they were at elsewhere_ms */
-    uint32_t elsewhere_ms; /* the loop's clock, its low bits */
+    uint32_t settled;   /* member_count when the census last compared it with the cap */
+    uint32_t told;      /* the count that Redis may hold for this worker; 0: none */
+    uint32_t elsewhere; /* the user's connections on other workers, as `counted` says */
+    uint32_t joined_ms; /* when the newest member came: the loop's clock, its low bits */
     uint16_t bucket;
-    uint8_t state; /* enum target_state */
-    bool asking;   /* elsewhere is being read */
-    bool held;     /* it may owe its members events: the node's safe id waits for it (position.h) */
+    uint8_t state;   /* enum target_state */
+    bool asking;     /* elsewhere is being read */
+    bool held;       /* it may owe its members events: the node's safe id waits for it (position.h) */
+    uint8_t counted; /* enum hub_counted */
     uint16_t name_n;
     char name[];
 };
@@ -68,7 +69,7 @@ struct hub_watcher {
     void (*on_occupied)(void *arg, struct target *t, bool fresh);
     void (*on_vacant)(void *arg, struct target *t);
     void (*on_count)(void *arg, struct target *t);
-    /* The user seems to have too many connections, by a count of those elsewhere that is old. */
+    /* The user seems to have too many connections, by a count of those elsewhere that does not suffice to say so. */
     void (*on_doubt)(void *arg, struct target *t);
 };
 
@@ -94,6 +95,10 @@ void member_had_all(struct member *m);
  * replay had read, or beyond, or has all again that was lost. */
 void member_catch_up(struct member *m);
 void hub_leave_all(struct hub *h, struct member **memberships);
+/* When a user's connections elsewhere were counted: before the newest member came; since; some time after it came, and
+ * after the count of those here was written, so that others see it (census.c). */
+enum hub_counted { HUB_COUNTED_BEFORE, HUB_COUNTED_SINCE, HUB_COUNTED_WELL };
+
 /* Whether the user has more connections than MAX_CONNECTIONS_PER_USER, over all gateways. DOUBTFUL: those elsewhere are
  * being counted anew; conn_ready is called again then. */
 enum hub_room { HUB_ROOM, HUB_OVER, HUB_DOUBTFUL };

@@ -209,7 +209,7 @@ static void on_count(void *arg, struct target *t)
 
 static void on_doubt(void *arg, struct target *t)
 {
-    census_ask(&((struct worker *)arg)->census, t);
+    census_doubt(&((struct worker *)arg)->census, t);
 }
 
 /* This worker's share of the descriptors that the process may hold. */

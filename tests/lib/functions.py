@@ -52,6 +52,10 @@ def meta(target):
     return f"{prefix(target)}m:{target}"
 
 
+def presence(target):
+    return f"{prefix(target)}p:{target}"
+
+
 def cursors(target):
     return f"{prefix(target)}d:{target}"
 

@@ -7,7 +7,7 @@ import time
 
 from lib import jwt
 from lib.alone import SECRET, Alone
-from lib.functions import meta
+from lib.functions import meta, presence
 from lib.proc import wait_until
 from lib.wire import TEXT, RawSocket, frame, request, upgrade_head
 
@@ -58,6 +58,29 @@ def test_a_place_given_back_elsewhere_is_free_here(build, folder):
         assert alone.close_code() == 4029 and alone.close_code(gateway=1) == 4029
         here.close()
         second.close()
+
+
+def test_a_place_that_is_just_being_given_back_elsewhere(build, folder):
+    """A client may be here before the word that it left another gateway: a count of that moment refuses nobody."""
+    with Alone(folder, build, count=2, MAX_CONNECTIONS_PER_USER="2") as alone:
+        client, other = alone.redis_client(), alone.connect("other", gateway=1)
+        wait_until(lambda: client("HKEYS", presence("u:other")), 10, "the other gateway's count")
+        [worker] = client("HKEYS", presence("u:other"))
+        soon = False
+        while not soon:  # it has a tenth of a second
+            client("HSET", presence("u:u"), worker, 2)
+            begin = time.monotonic()
+            newcomer = RawSocket(alone.port, alone.path())
+            time.sleep(0.03)
+            client("HSET", presence("u:u"), worker, 1)
+            soon = time.monotonic() - begin < 0.1
+            opcode, payload = newcomer.recv()
+            newcomer.close()
+        assert opcode == TEXT, payload
+        client("HSET", presence("u:w"), worker, 2)
+        assert alone.close_code("w") == 4029
+        client.close()
+        other.close()
 
 
 def test_a_meta_that_is_none(build, folder):

@@ -864,25 +864,30 @@ static void a_user_may_have_so_many_connections(void **state)
     lose(other);
 }
 
-static void an_old_count_of_others_is_read_again_before_it_refuses(void **state)
+static void a_count_of_others_lets_in_at_once_and_refuses_when_it_is_good(void **state)
 {
     struct conn *first = connect_user("a"), *c, *d;
     struct target *t = target_of_user("a");
     t->elsewhere = 2;
-    t->elsewhere_ms = (uint32_t)l.now_ms;
-    l.now_ms += 101;
+    t->counted = HUB_COUNTED_WELL; /* of the first one */
     c = connect_as("\"a\"", 0);
     conn_join_user(c, SLICE("a"));
     assert_int_equal(c->state, CONN_JOINING);
     assert_int_equal(doubts, 1);
-    t->elsewhere = 1; /* the census has counted */
-    t->elsewhere_ms = (uint32_t)l.now_ms;
+    t->counted = HUB_COUNTED_SINCE;
+    conn_ready_all(t);
+    assert_int_equal(c->state, CONN_JOINING);
+    assert_int_equal(doubts, 2);
+    t->elsewhere = 1;
     conn_ready_all(t);
     assert_int_equal(c->state, CONN_OPEN);
     d = connect_as("\"a\"", 0);
     conn_join_user(d, SLICE("a"));
-    assert_int_equal(d->state, CONN_CLOSING); /* that count is new */
-    assert_int_equal(doubts, 1);
+    assert_int_equal(d->state, CONN_JOINING);
+    t->counted = HUB_COUNTED_WELL;
+    conn_ready_all(t);
+    assert_int_equal(d->state, CONN_CLOSING);
+    assert_int_equal(doubts, 3);
     lose(first);
     lose(c);
     lose(d);
@@ -943,7 +948,7 @@ int main(void)
         CONN_TEST(acks_and_resumes),
         CONN_TEST(who_resumes_is_moved_the_longest_idle_first),
         CONN_TEST(a_user_may_have_so_many_connections),
-        CONN_TEST(an_old_count_of_others_is_read_again_before_it_refuses),
+        CONN_TEST(a_count_of_others_lets_in_at_once_and_refuses_when_it_is_good),
         CONN_TEST(coordinates_are_remembered_for_so_many_parts),
     };
     return cmocka_run_group_tests_name("conn", tests, NULL, NULL);
