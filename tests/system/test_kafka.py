@@ -253,6 +253,26 @@ def test_a_topic_grows(new_cluster):
     assert_in_order(entries_of(cluster, user))
 
 
+def test_a_log_with_holes(new_cluster):
+    """The mark of a transaction takes an offset and is no record: the next one stands further on than a router's place,
+    which is believed once it came twice."""
+    cluster = new_cluster(gateways=1, routers=1)
+    [router] = cluster.routers
+    user = cluster.user()
+    client = cluster.connect(user)
+    in_transaction = ("-X", "transactional.id=holes")
+    cluster.kafka.produce(cluster.topic, [(str(user), task(user, n)) for n in range(5)], 0, options=in_transaction)
+    cluster.wait_log(user, 5)
+    assert router.stop() == 0
+    cluster.kafka.produce(cluster.topic, [(str(user), task(user, n)) for n in range(5, 10)], 0, options=in_transaction)
+    cluster.produce(user, task(user, 10), partition=0)
+    router.start()
+    assert [message["task_id"] for message in client.tasks(11)] == list(range(11))
+    assert_logs(cluster, [user], list(range(11)))
+    leaps = [(record["part"], record["from"], record["to"]) for record in router.log_records() if record["event"] == "partition_leapt"]
+    assert leaps == [(f"{cluster.topic}#1/0", 5, 6)], leaps
+
+
 def test_a_group_with_commits_of_another_service(new_cluster):
     """It is taken over where it stands: nothing before is applied, and its topic is no other one."""
     cluster = new_cluster(gateways=1, routers=1, start=False, router={"START": "earliest"})
