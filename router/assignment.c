@@ -1,6 +1,6 @@
 /* A partition is added, then known (Kafka's commits), then placed (Redis' markers), and only then given to librdkafka
  * to fetch. The answer to the group may come that late; its other members wait for it, so it is given after a while
- * even if Redis does not answer, with the partitions not placed yet. */
+ * even if Redis does not answer. Partitions that are not placed by then follow when they are. */
 #include "router/assignment.h"
 #include "common/clock.h"
 #include "common/coordinate.h"
@@ -103,8 +103,12 @@ static struct partition *replace(struct assignment *a, struct partition *p)
 
 bool assignment_asks_again(struct assignment *a, struct partition *p, int64_t offset)
 {
-    if (!p->fresh || offset <= p->next || offset == p->leapt_to)
+    if (offset <= p->next || (p->has_holes && !p->fresh))
         return false;
+    if (offset == p->leapt_to) {
+        p->has_holes = true;
+        return false;
+    }
     log_warn("partition_leapt", LOG_S("part", p->part), LOG_I("from", p->next), LOG_I("to", offset));
     p->leapt_to = offset;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
@@ -471,25 +475,23 @@ void assignment_supervise(struct assignment *a)
         assignment_answer(a);
 }
 
+static size_t count_unassigned(const struct assignment *a)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < a->count; i++)
+        n += !a->rows[i]->assigned;
+    return n;
+}
+
 void assignment_answer(struct assignment *a)
 {
     if (a->waiting_ms == 0)
         return;
     a->waiting_ms = 0;
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)a->count);
-    for (size_t i = 0; i < a->count; i++) {
-        struct partition *p = a->rows[i];
-        if (p->assigned)
-            continue;
-        rd_kafka_topic_partition_list_add(list, p->topic, p->id)->offset = RD_KAFKA_OFFSET_END;
-        p->assigned = true;
-    }
     log_warn(
-        "partitions_wait", LOG_I("count", list->cnt),
+        "partitions_wait", LOG_I("count", count_unassigned(a)),
         LOG_S("reason", publisher_is_ready(a->publisher) ? "Kafka does not say where they start" : "Redis is away"));
-    if (list->cnt > 0)
-        consumer_assign(a->consumer, list);
-    rd_kafka_topic_partition_list_destroy(list);
+    consumer_assign_none(a->consumer);
 }
 
 void assignment_init(struct assignment *a, struct loop *l, const struct router_config *conf, struct consumer *consumer,

@@ -55,9 +55,10 @@ void assignment_remove(struct assignment *a, const rd_kafka_topic_partition_list
 bool assignment_is_fetched(const struct assignment *a);
 /* The partition of a record, or NULL. */
 struct partition *assignment_find(struct assignment *a, const char *topic, int32_t id);
-/* The first record since the partition was placed stands further on than its place. That may be so (compaction, a
- * transaction's marks, retention), but is believed only when it comes a second time: true when it was asked for again
- * and this record is to be dropped. */
+/* Whether a record that stands further on than the one before, or the partition's place, was asked for again; then this
+ * one is to be dropped. Offsets may be missing (compaction, a transaction's marks, retention), but that is believed
+ * only when the record comes a second time. Where it was so once, only the first record since the partition was placed
+ * is asked for again. */
 bool assignment_asks_again(struct assignment *a, struct partition *p, int64_t offset);
 /* A record below the place of its partition: the topic is another one now. Returns the partition's successor, which
  * starts at that offset, in a new generation. */
@@ -81,7 +82,7 @@ void assignment_lose(struct assignment *a);
 void assignment_remember(struct assignment *a);
 /* Now and then: the group must not wait for us for ever while Redis is away. */
 void assignment_supervise(struct assignment *a);
-/* Gives the group its answer now, whatever is known. */
+/* Gives the group its answer now: partitions that are not placed yet follow later. */
 void assignment_answer(struct assignment *a);
 
 #endif

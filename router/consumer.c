@@ -19,6 +19,24 @@ static void say_error(struct consumer *c, const char *event, rd_kafka_error_t *e
     rd_kafka_error_destroy(error);
 }
 
+/* Of partitions that are revoked, those that were assigned; the library refuses others. */
+static void give_up(struct consumer *c, const rd_kafka_topic_partition_list_t *partitions)
+{
+    rd_kafka_topic_partition_list_t *all = NULL, *ours = rd_kafka_topic_partition_list_new(partitions->cnt);
+    if (rd_kafka_assignment(c->rk, &all) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        BUG("a consumer that has no assignment");
+    for (int i = 0; i < partitions->cnt; i++) {
+        const rd_kafka_topic_partition_t *p = &partitions->elems[i];
+        if (rd_kafka_topic_partition_list_find(all, p->topic, p->partition) != NULL)
+            rd_kafka_topic_partition_list_add(ours, p->topic, p->partition);
+    }
+    if (c->paused)
+        rd_kafka_resume_partitions(c->rk, ours); /* or they would be paused when they come back */
+    say_error(c, "unassign_failed", rd_kafka_incremental_unassign(c->rk, ours));
+    rd_kafka_topic_partition_list_destroy(all);
+    rd_kafka_topic_partition_list_destroy(ours);
+}
+
 static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *partitions,
                          void *opaque)
 {
@@ -34,14 +52,12 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic
         if (partitions->cnt > 0 && c->state == CONSUMER_MEMBER)
             c->ops->on_assigned(c, partitions);
         else
-            consumer_assign(c, partitions);
+            consumer_assign_none(c);
         break;
     case RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS:
         log_info("partitions_revoked", LOG_I("count", partitions->cnt), LOG_I("lost", rd_kafka_assignment_lost(rk)));
         c->ops->on_revoked(c, partitions, rd_kafka_assignment_lost(rk));
-        if (c->paused)
-            rd_kafka_resume_partitions(rk, partitions); /* or they would be paused when they come back */
-        say_error(c, "unassign_failed", rd_kafka_incremental_unassign(rk, partitions));
+        give_up(c, partitions);
         break;
     default:
         log_error("rebalance_failed", LOG_S("reason", rd_kafka_err2str(err)));
@@ -213,6 +229,15 @@ void consumer_assign(struct consumer *c, rd_kafka_topic_partition_list_t *partit
     say_error(c, "assign_failed", rd_kafka_incremental_assign(c->rk, partitions));
     if (c->paused && partitions->cnt > 0)
         rd_kafka_pause_partitions(c->rk, partitions);
+}
+
+/* An offset that must be looked up, such as the end, would do as a start of partitions that wait, but the library asks
+ * for it again when the answer comes after such a partition was moved, and goes on there half a second later. */
+void consumer_assign_none(struct consumer *c)
+{
+    rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(1);
+    consumer_assign(c, none);
+    rd_kafka_topic_partition_list_destroy(none);
 }
 
 /* A seek fails on a partition that is not being fetched yet, and says so nowhere: giving it up and taking it again does

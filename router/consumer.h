@@ -17,8 +17,8 @@ struct consumer_ops {
     size_t (*room)(struct consumer *c);
     /* *Takes* the message. */
     void (*on_record)(struct consumer *c, rd_kafka_message_t *message);
-    /* These partitions are ours now, once consumer_assign was called with them, at the latest within
-     * max.poll.interval.ms (the group waits meanwhile). Never empty. */
+    /* These partitions are ours now. The group waits for consumer_assign or consumer_assign_none, at the most
+     * max.poll.interval.ms. Never empty. */
     void (*on_assigned)(struct consumer *c, const rd_kafka_topic_partition_list_t *partitions);
     /* These are ours no more on return. lost: they may be somebody else's already, nothing can be committed. */
     void (*on_revoked)(struct consumer *c, const rd_kafka_topic_partition_list_t *partitions, bool lost);
@@ -61,8 +61,11 @@ bool consumer_missed(const struct consumer *c, const char *topic);
 /* None of the topics is there, so there is no group to join yet: the library joins when the first one appears. */
 bool consumer_waits_for_topics(const struct consumer *c);
 
-/* Starts partitions of on_assigned at their offsets. */
+/* Starts partitions of on_assigned at their offsets, all of them or some: the others may follow at any time. Offsets
+ * are numbers, never logical ones (END, STORED). */
 void consumer_assign(struct consumer *c, rd_kafka_topic_partition_list_t *partitions);
+/* Answers the group; all partitions follow. */
+void consumer_assign_none(struct consumer *c);
 /* Moves assigned partitions to other offsets. */
 void consumer_move(struct consumer *c, rd_kafka_topic_partition_list_t *partitions);
 void consumer_pause(struct consumer *c);

@@ -33,7 +33,7 @@ struct kafka_settings {
 /* Where the library's log lines go, called by its threads: to our log. */
 void kafka_log(const rd_kafka_t *rk, int severity, const char *facility, const char *text);
 /* What a consumer must be told in any case, beside what the operator wants to be told: the library says only in these
- * lines that a topic was gone for a moment. They are not logged. */
+ * lines that a topic was gone for a moment. They are not logged unless the operator asks for others, too. */
 #define KAFKA_DEBUG "topic"
 
 /* Returns owned (rd_kafka_new takes it), or NULL with *why (owned) a sentence that names the property. Logs of the

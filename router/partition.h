@@ -40,7 +40,8 @@ struct partition {
     uint32_t round;      /* grows when positions are set anew: steps of older rounds count for nothing */
     int64_t next;        /* offset of the next record to be dispatched */
     bool fresh;          /* no record came since it was placed */
-    int64_t leapt_to;    /* where its first record stood, when that was not at its place and was asked for again */
+    int64_t leapt_to;    /* where a record stood that did not follow the one before and was asked for again */
+    bool has_holes;      /* such a record came twice: offsets are missing in the log itself */
     bool has_past;       /* something of it was applied before: what Redis loses of that is to be refilled */
     bool unbound;        /* markers must be told where its live events start: at bound */
     bool bounding;       /* the round of watermarks under way tells all of them */

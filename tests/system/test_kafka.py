@@ -2,6 +2,7 @@
 event stands once in its log, and in order."""
 
 import contextlib
+import re
 import signal
 import time
 
@@ -201,6 +202,36 @@ def test_three_routers_come_and_go(new_cluster):
 test_three_routers_come_and_go.seconds = 240
 
 
+def test_partitions_that_wait_for_redis(new_cluster):
+    """The group has its answer meanwhile, and rebalances. They are then fetched from offsets: a question for the end of a log
+    may be answered late, and librdkafka would go on there."""
+    cluster = new_cluster(gateways=1, routers=3, start=False,
+                          router={"START": "earliest", "KAFKA_CONFIG_DEBUG": "topic,cgrp", "LOG_LEVEL": "debug"})
+    first, second, third = cluster.routers
+    user = cluster.user()
+    cluster.kafka.create_topic(cluster.topic)
+
+    def waits(router, times=1):
+        said = [record for record in router.log_records() if record["event"] == "partitions_wait"]
+        return len(said) >= times
+
+    first.start(wait=False)
+    wait_until(lambda: waits(first), 30, "the first has answered")
+    second.start(wait=False)
+    third.start(wait=False)
+    wait_until(lambda: waits(second) and waits(third), 60, "the group has three members")
+    third.kill()
+    cluster.produce(user, *[task(user, n) for n in range(50)], partition=3)
+    cluster.redis.start()
+    cluster.gateways[0].start()
+    for router in (first, second):
+        router.wait_ready()
+    assert_logs(cluster, [user], list(range(50)))
+    assert len({partition for router in (first, second) for partition in lag_partitions(router)}) == 12
+    starts = re.findall(r"Start fetch for .*? at offset (\S+)", first.proc.log() + second.proc.log())
+    assert starts and all(offset.isdigit() for offset in starts), starts
+
+
 def test_a_static_member_is_missed_by_nobody(new_cluster):
     """A restart within the session timeout moves no partitions."""
     cluster = new_cluster(gateways=1, start=False, router={"STATIC_MEMBERSHIP": "1", "KAFKA_SESSION_TIMEOUT": "30s"})
@@ -254,23 +285,34 @@ def test_a_topic_grows(new_cluster):
 
 
 def test_a_log_with_holes(new_cluster):
-    """The mark of a transaction takes an offset and is no record: the next one stands further on than a router's place,
-    which is believed once it came twice."""
+    """The mark of a transaction takes an offset and is no record: the next one does not follow, which is believed once it
+    came twice; later only behind a new place."""
     cluster = new_cluster(gateways=1, routers=1)
     [router] = cluster.routers
     user = cluster.user()
     client = cluster.connect(user)
-    in_transaction = ("-X", "transactional.id=holes")
-    cluster.kafka.produce(cluster.topic, [(str(user), task(user, n)) for n in range(5)], 0, options=in_transaction)
-    cluster.wait_log(user, 5)
+
+    def produce(*numbers, **more):
+        cluster.kafka.produce(cluster.topic, [(str(user), task(user, n)) for n in numbers], 0, **more)
+
+    def transact(*numbers):
+        produce(*numbers, options=("-X", "transactional.id=holes"))
+
+    transact(0, 1)
+    cluster.wait_log(user, 2)
+    transact(3, 4)
+    transact(6, 7)
+    cluster.wait_log(user, 6)
     assert router.stop() == 0
-    cluster.kafka.produce(cluster.topic, [(str(user), task(user, n)) for n in range(5, 10)], 0, options=in_transaction)
-    cluster.produce(user, task(user, 10), partition=0)
+    transact(9, 10)
+    produce(12)
     router.start()
-    assert [message["task_id"] for message in client.tasks(11)] == list(range(11))
-    assert_logs(cluster, [user], list(range(11)))
-    leaps = [(record["part"], record["from"], record["to"]) for record in router.log_records() if record["event"] == "partition_leapt"]
-    assert leaps == [(f"{cluster.topic}#1/0", 5, 6)], leaps
+    assert [message["task_id"] for message in client.tasks(9)] == [0, 1, 3, 4, 6, 7, 9, 10, 12]
+    entries = entries_of(cluster, user)
+    assert [entry.number for entry in entries] == [entry.offset for entry in entries], "each number is its own offset"
+    assert_in_order(entries)
+    leaps = [(record["from"], record["to"]) for record in router.log_records() if record["event"] == "partition_leapt"]
+    assert leaps == [(2, 3), (8, 9)], leaps
 
 
 def test_a_group_with_commits_of_another_service(new_cluster):
