@@ -24,9 +24,10 @@ sys.stdin.read()
 
 
 def runner(folder, *words):
-    """The runner over samples/, started."""
+    """The runner over samples/, started as from a terminal: what a shell starts in the background ignores SIGINT."""
     return subprocess.Popen([sys.executable, "-m", "lib.runner", "system/samples", "--name", "samples", *words],
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                             env={**os.environ, "SAMPLES": str(folder), "TMPDIR": str(folder)})
 
 
