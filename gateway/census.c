@@ -66,6 +66,7 @@ static bool is_capped(const struct census *cs)
 
 struct user_read {
     struct census *census;
+    uint32_t sent_ms;
     bool after_write; /* of our own count */
     size_t name_n;
     char name[];
@@ -100,12 +101,13 @@ static void settle(struct target *t, uint64_t excess)
     close_newest(t, MIN(excess, added));
 }
 
-static void compare(struct census *cs, struct target *t)
+/* age_ms: how long after the newest member the count of others was asked for, and ours written; below 0: before. */
+static void compare(struct census *cs, struct target *t, int32_t age_ms)
 {
     uint64_t cap = (uint64_t)cs->ctx->cfg->max_connections_per_user, total = (uint64_t)t->elsewhere + t->member_count;
-    if (total <= cap)
+    if (age_ms > 0 && total <= cap)
         settle(t, 0);
-    else if ((uint32_t)cs->ctx->loop->now_ms - t->joined_ms >= NEWS_TAKES_MS)
+    else if (age_ms >= NEWS_TAKES_MS)
         settle(t, total - cap);
     else
         census_changed(cs, t); /* to be compared a second later */
@@ -115,6 +117,7 @@ static struct user_read *read_of(struct census *cs, const struct target *t, bool
 {
     struct user_read *read = xmalloc(sizeof(*read) + t->name_n);
     read->census = cs;
+    read->sent_ms = (uint32_t)cs->ctx->loop->now_ms;
     read->after_write = after_write;
     read->name_n = t->name_n;
     memcpy(read->name, t->name, t->name_n);
@@ -133,16 +136,18 @@ static void on_user(void *arg, const redisReply *reply)
 {
     struct census *cs = ((struct user_read *)arg)->census;
     bool after_write = ((struct user_read *)arg)->after_write;
+    uint32_t sent_ms = ((struct user_read *)arg)->sent_ms;
     struct target *t = target_read(arg);
     if (t == NULL)
         return;
     t->asking = false;
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY)
         return;
+    int32_t age_ms = (int32_t)(sent_ms - t->joined_ms);
     t->elsewhere = (uint32_t)elsewhere(cs, reply);
-    t->counted = MAX(t->counted, HUB_COUNTED_SINCE);
+    t->counted = age_ms >= 0 ? HUB_COUNTED_SINCE : HUB_COUNTED_BEFORE;
     if (after_write)
-        compare(cs, t);
+        compare(cs, t, age_ms);
     if (t->state == TARGET_LIVE)
         conn_ready_all(t);
 }

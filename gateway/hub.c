@@ -70,6 +70,15 @@ static void count_members(struct hub *h, struct target *t, int change)
     h->watcher.on_count(h->watcher.arg, t);
 }
 
+/* One too many for this worker alone is refused at once, and makes no count older. */
+static void note_joined(struct hub *h, struct target *t)
+{
+    if (t->member_count >= (uint64_t)h->ctx->cfg->max_connections_per_user)
+        return;
+    t->joined_ms = (uint32_t)h->ctx->loop->now_ms;
+    t->counted = HUB_COUNTED_BEFORE;
+}
+
 struct target *hub_join(struct hub *h, struct conn *c, struct member **memberships, struct slice name)
 {
     struct target *t = hub_find(h, name);
@@ -80,8 +89,7 @@ struct target *hub_join(struct hub *h, struct conn *c, struct member **membershi
     *m = (struct member){.target = t, .conn = c, .next_of_conn = *memberships};
     *memberships = m;
     list_push_back(&t->members, &m->of_target);
-    t->joined_ms = (uint32_t)h->ctx->loop->now_ms;
-    t->counted = HUB_COUNTED_BEFORE;
+    note_joined(h, t);
     count_members(h, t, +1);
     if (t->member_count == 1)
         h->watcher.on_occupied(h->watcher.arg, t, fresh);

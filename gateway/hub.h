@@ -40,7 +40,7 @@ struct target {
     uint32_t settled;   /* member_count when the census last compared it with the cap */
     uint32_t told;      /* the count that Redis may hold for this worker; 0: none */
     uint32_t elsewhere; /* the user's connections on other workers, as `counted` says */
-    uint32_t joined_ms; /* when the newest member came: the loop's clock, its low bits */
+    uint32_t joined_ms; /* when the newest member came that is not refused here: the loop's clock, its low bits */
     uint16_t bucket;
     uint8_t state;   /* enum target_state */
     bool asking;     /* elsewhere is being read */
