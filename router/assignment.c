@@ -103,6 +103,8 @@ static struct partition *replace(struct assignment *a, struct partition *p)
 
 bool assignment_asks_again(struct assignment *a, struct partition *p, int64_t offset)
 {
+    if (offset == p->next)
+        p->leapt_to = PARTITION_NO_OFFSET; /* that was none: another leap to there is doubted anew */
     if (offset <= p->next || (p->has_holes && !p->fresh))
         return false;
     if (offset == p->leapt_to) {
@@ -273,7 +275,7 @@ void assignment_second(struct assignment *a)
         return;
     bool idle = publisher_lacks_a_pipe(a->publisher);
     for (size_t i = 0; i < a->count; i++)
-        idle |= a->rows[i]->ours && a->rows[i]->known && !a->rows[i]->placed;
+        idle |= a->rows[i]->ours && !a->rows[i]->placed;
     if (idle && a->count > 0)
         assignment_settle(a);
 }
@@ -313,6 +315,16 @@ static void place(struct assignment *a, struct partition *p, const struct marker
     p->assigned = true;
 }
 
+static void fetch(struct consumer *c, rd_kafka_topic_partition_list_t *assigned, rd_kafka_topic_partition_list_t *moved)
+{
+    if (c->paused)
+        consumer_resume(c);
+    if (moved->cnt > 0)
+        consumer_move(c, moved);
+    if (assigned->cnt > 0)
+        consumer_assign(c, assigned);
+}
+
 static void place_all(struct assignment *a)
 {
     rd_kafka_topic_partition_list_t *assigned = rd_kafka_topic_partition_list_new((int)a->read_count);
@@ -323,12 +335,8 @@ static void place_all(struct assignment *a)
         if (p->ours && !p->placed)
             place(a, p, &known, assigned, moved);
     }
-    if (a->consumer->paused)
-        consumer_resume(a->consumer);
-    if (moved->cnt > 0)
-        consumer_move(a->consumer, moved);
-    if (assigned->cnt > 0)
-        consumer_assign(a->consumer, assigned);
+    if (a->consumer->state < CONSUMER_CLOSING)
+        fetch(a->consumer, assigned, moved);
     rd_kafka_topic_partition_list_destroy(assigned);
     rd_kafka_topic_partition_list_destroy(moved);
 }
