@@ -68,7 +68,7 @@ def roll_gateways(world):
             world.moment(1)
 
 
-@scenario(10, 1)
+@scenario(10, 1, allowed=("rewound",))
 def stop_processes(world):
     """SIGSTOP of a gateway, a router, Redis and Kafka, 10 s each"""
     cluster = world.cluster
