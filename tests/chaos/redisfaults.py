@@ -11,6 +11,7 @@ import pathlib
 import resource
 import subprocess
 import threading
+import time
 
 from lib.ports import free_port
 from lib.proc import Dead, wait_until
@@ -152,19 +153,36 @@ def kill_storm(redis, rng, over, every=0.2, kinds=("normal", "pubsub")):
 def overflow_subscribers(redis, route, channel, seconds=60, limit=262144):
     """Output-buffer kill: nothing is read from the server on this route, and `channel` is flooded with what is no envelope,
     until the server hung up on a subscriber whose output buffer ran over. Then the route is healed and the limit is what
-    it is by default."""
+    it is by default. Who finds the route silent for 3 s hangs up first, and cannot subscribe anew: then it is healed for a
+    second, and frozen again."""
     set_config(redis, "client-output-buffer-limit", f"pubsub {limit} 0 0")
-    seen = overflows(redis)
-    route.freeze(up=False, down=True)
-    flood = [("SPUBLISH", channel, b"0 0 " + b"x" * 1000)] * 50  # in one turn of the server, and well below the limit
+    seen, deadline = overflows(redis), time.monotonic() + seconds
     try:
-        with control(redis) as command:
-            wait_until(lambda: command.pipeline(flood) and overflows(redis) > seen, seconds, "an output buffer that ran over",
-                       every=0.01)
+        while not flood(redis, route, channel, seen):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no output buffer ran over within {seconds} s")
+            time.sleep(1)
     finally:
-        route.heal()
         set_config(redis, "client-output-buffer-limit", "pubsub 33554432 8388608 60")
     return overflows(redis) - seen
+
+
+def flood(redis, route, channel, seen, seconds=3):
+    """Whether more output buffers ran over than were seen, with the route frozen for so long at the most."""
+    turn = [("SPUBLISH", channel, b"0 0 " + b"x" * 1000)] * 100  # of the server's: well below the limit
+    deadline = time.monotonic() + seconds
+    route.freeze(up=False, down=True)
+    try:
+        with control(redis) as command:
+            while time.monotonic() < deadline:
+                for _ in range(5):
+                    command.pipeline(turn)
+                    time.sleep(0.005)
+                if overflows(redis) > seen:
+                    return True
+    finally:
+        route.heal()
+    return False
 
 
 def overflows(redis):
