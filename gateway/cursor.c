@@ -12,6 +12,9 @@
 #define FRESH_PART 4
 /* More than these that left unwritten are let go: Redis has been away for long. */
 #define DEPARTED_MAX 65536
+/* A refusal may be a matter of moments, and come back as often: retries come at their own pace, doubled up to an
+ * interval. */
+#define RETRY_MS 100
 
 static_assert(DEVICE_PING_SIZE >= EVENT_ID_SIZE, "a ping carries a position");
 
@@ -169,12 +172,34 @@ static void end_write(struct cursor_write *w, bool ok)
     free(w);
 }
 
+static void note_refused(struct cursors *cs, const char *target, const char *reply)
+{
+    if (timer_is_armed(&cs->retry))
+        return;
+    if (cs->refusals == 0)
+        log_warn("cursors_refused", LOG_S("target", target), LOG_S("reply", reply));
+    uint64_t ms = (uint64_t)RETRY_MS << MIN(cs->refusals, 10);
+    if (ms < cs->ctx->cfg->cursor_interval)
+        timer_start(cs->ctx->loop, &cs->retry, ms);
+    cs->refusals++;
+}
+
+static void note_accepted(struct cursors *cs)
+{
+    if (cs->refusals > 0)
+        log_info("cursors_accepted", LOG_I("retries", cs->refusals));
+    cs->refusals = 0;
+}
+
 static void on_written(void *arg, const redisReply *reply)
 {
     struct cursor_write *w = arg;
-    if (reply != NULL && reply->type == REDIS_REPLY_ERROR)
-        log_warn("cursors_refused", LOG_S("target", first_of(&w->devices)->target), LOG_S("reply", reply->str));
-    end_write(w, reply != NULL && reply->type == REDIS_REPLY_INTEGER);
+    bool ok = reply != NULL && reply->type == REDIS_REPLY_INTEGER;
+    if (ok)
+        note_accepted(w->cursors);
+    else if (reply != NULL && reply->type == REDIS_REPLY_ERROR)
+        note_refused(w->cursors, first_of(&w->devices)->target, reply->str);
+    end_write(w, ok);
 }
 
 static void write_user(struct cursors *cs, struct device *const *devices, size_t count)
@@ -255,6 +280,11 @@ static void refresh_old(struct cursors *cs)
     }
 }
 
+static void on_retry(struct timer *t)
+{
+    cursors_flush(CONTAINER_OF(t, struct cursors, retry));
+}
+
 static void on_timer(struct timer *t)
 {
     struct cursors *cs = CONTAINER_OF(t, struct cursors, timer);
@@ -273,12 +303,14 @@ void cursors_init(struct cursors *cs, struct context *ctx,
     list_init(&cs->unproven);
     list_init(&cs->fresh);
     timer_init(&cs->timer, on_timer);
+    timer_init(&cs->retry, on_retry);
     timer_start(ctx->loop, &cs->timer, ctx->cfg->cursor_interval);
 }
 
 void cursors_release(struct cursors *cs)
 {
     timer_stop(&cs->timer);
+    timer_stop(&cs->retry);
     LIST_EACH_SAFE (it, &cs->dirty)
         device_free(CONTAINER_OF(it, struct device, dirty));
     redis_fn_call_release(&cs->call);

@@ -31,6 +31,8 @@ struct cursors {
     size_t departed;      /* devices kept only until they are written */
     struct redis_fn_call call;
     struct timer timer;
+    struct timer retry; /* of what Redis refused: sooner than an interval */
+    unsigned refusals;  /* retries since a write went through */
 };
 
 struct device {

@@ -199,6 +199,24 @@ def test_cursors_are_written_in_batches(build, folder):
         assert calls(history, "hset") - hsets <= 20 * (intervals + 2)
 
 
+def test_a_refused_place_is_tried_again_soon(build, folder):
+    """Not an interval later: what refuses for moments, as often as we try, would meet every try."""
+    with running(build, folder, CURSOR_INTERVAL="10s") as (alone, history):
+        history.client("CONFIG", "SET", "min-replicas-to-write", 1)
+        client, _ = alone.resume(device_id="d")
+
+        def failed(count):
+            return alone.gateway.metric("tidegate_gateway_cursor_failures_total") >= count
+
+        wait_until(lambda: failed(1), 20, "a place is refused")
+        wait_until(lambda: failed(4), 8, "three more tries")
+        history.client("CONFIG", "SET", "min-replicas-to-write", 0)
+        wait_until(lambda: "d" in places(history), 30, "the place")
+        said = [record["event"] for record in alone.gateway.log_records() if record["event"].startswith("cursors_")]
+        assert said == ["cursors_refused", "cursors_accepted"], said
+        client.close()
+
+
 def test_the_place_outlives_a_gateway(build, folder):
     """Killed: what was written is not told again, what was not is. Stopped: nothing is told again."""
     with running(build, folder, count=2) as (alone, history):
